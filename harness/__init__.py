@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The modules behind ./lab; see docs/ and ``./lab --help``."""

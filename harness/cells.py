@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Running cells: boot, have kunit.py read what comes out, keep the results."""
+
+import shutil
+
+from . import guest, process, qemu, results, ui
+from .errors import BUILD, LabError
+
+
+def run(cell, built, run_dir):
+    """Boot `cell` on the kernel `built`; the Outcome, also kept in `run_dir`.
+
+    LabError BUILD if the kernel has not been built.
+    """
+    if not built.image.exists():
+        raise LabError(f"kernel {cell.kernel} has not been built: ./lab build "
+                       f"{cell.kernel}", BUILD)
+    where = run_dir / cell.name
+    where.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(built.dir / ".config", where / "config")
+    with ui.step(f"boot {cell.name}"):
+        outcome, cmd = (_demo if cell.demo else _suites)(cell, built, where)
+        ktap = _ktap(built, where)
+    for reason, times in results.skips(ktap).items():
+        ui.note(f"      {times} skipped: {reason}")
+    results.save(where, outcome, cmd)
+    return outcome
+
+
+def _suites(cell, built, where):
+    """Boots into KUnit: kunit.py starts QEMU itself."""
+    report = where / "results.json"
+    options = [f"--qemu_args=-m {cell.memory}", f"--timeout={cell.timeout}",
+               *(f"--qemu_args=-device {device}" for device in cell.devices),
+               *(f"--kernel_args={arg}" for arg in ["panic=-1", *cell.args]),
+               f"--json={report}", f"--junit={where / 'junit.xml'}", cell.suites]
+    cmd = built.kunit("exec", *options)
+    done = process.run(cmd, cwd=built.source, log=where / "kunit.log",
+                       env=qemu.environment(built.kernel.arch, built.image),
+                       timeout=cell.timeout + 60)
+    console = built.dir / "test.log"
+    shutil.copyfile(console, where / "console.log")
+    text = console.read_text(encoding="utf-8", errors="replace")
+    return results.judge(cell.name, report, text, done.stdout), cmd
+
+
+def _demo(cell, built, where):
+    """Boots into guest/demo.c, whose KTAP kunit.py reads from the console."""
+    arch = built.kernel.arch
+    console = where / "console.log"
+    report = where / "results.json"
+    cmd = qemu.command(arch, built.image, memory=cell.memory, devices=cell.devices,
+                       args=["kunit.enable=0", f"demo={cell.demo}", *cell.args],
+                       initrd=guest.initramfs(built),
+                       accelerator=qemu.accelerator(arch, built.image))
+    text = qemu.boot(cmd, timeout=cell.timeout, log=console)
+    process.run(built.parse(f"--json={report}", f"--junit={where / 'junit.xml'}",
+                            console), log=where / "kunit.log")
+    return results.judge(cell.name, report, text), cmd
+
+
+def _ktap(built, where):
+    """The KTAP of the console by itself, which is kept too."""
+    done = process.run(built.parse("--raw_output=kunit", where / "console.log"))
+    (where / "ktap.log").write_text(done.stdout, encoding="utf-8")
+    return done.stdout

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The command line: one function a command, errors as one line and a status."""
+
+import argparse
+import contextlib
+import os
+import subprocess
+import sys
+
+from . import (cells, check, demo, guest, kernel, mails, matrix, packages, process, qemu,
+               results, tree, ui)
+from .errors import (BOOT, ENVIRONMENT, FAILED, INTERRUPTED, PASS, USAGE, LabError)
+
+EPILOG = """exit status: 0 pass, 1 a test failed, 2 usage, 3 fetch or hash, 4 does not
+apply, 5 style check, 6 build, 7 boot hung or panicked, 8 environment,
+130 interrupted"""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message):
+        raise LabError(f"{message}; see {self.prog} --help", USAGE)
+
+
+def _demo(args):
+    return demo.run(args.tree)
+
+
+def _check(args):
+    return check.run(args.full)
+
+
+def _tree(args):
+    ui.say(tree.tree(args.name, args.reset))
+    return PASS
+
+
+def _refresh(_args):
+    tree.tree("series")
+    changed = mails.refresh()
+    for name in changed:
+        ui.say(name)
+    ui.conclusion(f"refresh: {len(changed)} files written" if changed
+                  else "refresh: nothing to write")
+    return PASS
+
+
+def _build(args):
+    plan = matrix.load()
+    for name in args.kernel or plan.kernels:
+        if name not in plan.kernels:
+            raise LabError(f"no kernel {name!r}: ./lab list shows them", USAGE)
+        ui.say(kernel.build(plan.kernels[name], args.tree).image)
+    return PASS
+
+
+def _run(chosen, plan, name, rebuild=True):
+    """Boot the cells `chosen`, building their kernels first; an exit status."""
+    built = {}
+    for cell in chosen:
+        if cell.kernel not in built:
+            which = plan.kernel_of(cell)
+            built[cell.kernel] = (kernel.build if rebuild else kernel.at)(which, name)
+    directory = results.new_run()
+    outcomes = []
+    for cell in chosen:
+        outcomes.append(cells.run(cell, built[cell.kernel], directory))
+        ui.say(f"{'ok  ' if outcomes[-1].ok else 'FAIL'}  {cell.name}: {outcomes[-1]}")
+        if not outcomes[-1].ok:
+            ui.note(f"      {directory / cell.name}")
+    bad = [outcome for outcome in outcomes if not outcome.ok]
+    ui.conclusion(f"{len(outcomes) - len(bad)} of {len(outcomes)} cells passed; results: "
+                  f"{directory}")
+    if any(outcome.hung for outcome in bad):
+        return BOOT
+    return FAILED if bad else PASS
+
+
+def _kunit(args):
+    plan = matrix.load()
+    chosen = plan.pick(args.cell or ["*"])
+    if args.cell and any(not cell.suites for cell in chosen):
+        raise LabError("not all of these cells run KUnit suites: ./lab boot runs any",
+                       USAGE)
+    return _run([cell for cell in chosen if cell.suites], plan, args.tree)
+
+
+def _boot(args):
+    plan = matrix.load()
+    return _run(plan.pick(args.cell), plan, args.tree)
+
+
+def _again(args):
+    plan = matrix.load()
+    last = results.latest()
+    names = args.cell or [name for name, outcome in last.items() if not outcome.ok]
+    return _run(plan.pick(names or list(last)), plan, args.tree, rebuild=False)
+
+
+def _shell(args):
+    plan = matrix.load()
+    chosen = plan.pick([args.cell])
+    if len(chosen) != 1:
+        raise LabError(f"{args.cell} names {len(chosen)} cells, a shell wants one", USAGE)
+    cell = chosen[0]
+    packages.need("guest")
+    built = kernel.build(plan.kernel_of(cell), args.tree)
+    words = [word for word in cell.args if not word.startswith("demo=")]
+    cmd = qemu.command(built.kernel.arch, built.image, memory=cell.memory,
+                       args=["kunit.enable=0", "demo=shell", *words],
+                       devices=cell.devices or ["edu,dma_mask=0xffffffff"],
+                       initrd=guest.initramfs(built, shell=True),
+                       accelerator=qemu.accelerator(built.kernel.arch, built.image))
+    cmd[cmd.index("stdio")] = "mon:stdio"
+    ui.note("a shell in the guest: exit ends it, Ctrl-A X ends QEMU")
+    # The terminal is the guest's: no process group of its own, unlike in run().
+    with subprocess.Popen(cmd) as child:
+        try:
+            return PASS if child.wait() == 0 else BOOT
+        except BaseException:
+            child.kill()
+            raise
+
+
+def _doctor(_args):
+    rows = packages.doctor()
+    width = max(len(name) for name, _, _ in rows)
+    for name, good, remark in rows:
+        ui.say(f"{'ok  ' if good else 'WANT'}  {name.ljust(width)}  {remark}")
+    lacking = sum(1 for _, good, _ in rows if not good)
+    ui.conclusion("doctor: everything is there" if not lacking else
+                  f"doctor: {lacking} things are wanted; packages are installed by the "
+                  "commands that need them")
+    return ENVIRONMENT if lacking else PASS
+
+
+def _list(_args):
+    plan = matrix.load()
+    for which in plan.kernels.values():
+        ui.say(f"kernel {which.name}: {which.arch}, {', '.join(which.fragments)}")
+    width = max(len(name) for name in plan.cells)
+    for cell in plan.cells.values():
+        what = cell.suites or f"demo {cell.demo}"
+        ui.say(f"cell   {cell.name.ljust(width)}  {what:12}  {cell.what}"
+               f"{'' if cell.quick else ' (--full)'}")
+    return PASS
+
+
+def _parser():
+    parser = Parser(prog="./lab", epilog=EPILOG,
+                    formatter_class=argparse.RawDescriptionHelpFormatter,
+                    description="DMA_ATTR_REQUIRE_COHERENT: the series, and what shows "
+                    "that it works.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def add(name, function, text):
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(function=function)
+        return command
+
+    def of_tree(command):
+        command.add_argument("--tree", choices=tree.NAMES, default="series",
+                             help="which kernel source (default: %(default)s)")
+        return command
+
+    of_tree(add("demo", _demo, "show on real DMA what the attribute does"))
+    command = add("check", _check, "run the tests")
+    command.add_argument("--full", action="store_true", help="all cells of matrix.toml")
+    command = add("tree", _tree, "make a kernel tree and print its path")
+    command.add_argument("name", help=", ".join(tree.NAMES))
+    command.add_argument("--reset", action="store_true",
+                         help="drop own commits and changes, saved under refs/lab/saved/")
+    add("refresh", _refresh, "write series/ from the commits of the series tree")
+    command = of_tree(add("build", _build, "build kernels"))
+    command.add_argument("kernel", nargs="*", help="default: all")
+    command = of_tree(add("kunit", _kunit, "build, boot and run KUnit suites"))
+    command.add_argument("cell", nargs="*", help="default: all that have suites")
+    command = of_tree(add("boot", _boot, "build and boot cells"))
+    command.add_argument("cell", nargs="+")
+    command = of_tree(add("again", _again, "boot cells of the last run without building"))
+    command.add_argument("cell", nargs="*", help="default: those that failed, else all")
+    command = of_tree(add("shell", _shell, "a shell in the guest of a cell"))
+    command.add_argument("cell")
+    add("doctor", _doctor, "say what this machine has and lacks")
+    add("list", _list, "list kernels and cells")
+    return parser
+
+
+def main(argv=None):
+    """Run the command line `argv`; returns the exit status."""
+    process.catch_termination()
+    try:
+        args = _parser().parse_args(argv)
+        return args.function(args)
+    except LabError as err:
+        print(f"lab: {err}", file=sys.stderr)
+        return err.status
+    except KeyboardInterrupt:
+        print("lab: interrupted; the next call goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The initramfs of the demo: guest/demo.c as /init and the module it loads."""
+
+import shutil
+
+from . import kernel, packages, paths, process, ui
+from .errors import BUILD, LabError
+
+SOURCE = paths.ROOT / "guest"
+_DIRECTORIES = ("dev", "proc", "sys", "bin")
+
+
+def initramfs(built, shell=False):
+    """Build what runs in the guest for the kernel `built`; the path of the archive.
+
+    With `shell` it also holds busybox. LabError BUILD if guest/ does not compile.
+    """
+    packages.need("build", "guest")
+    work = built.dir / "guest"
+    archive = work / ("shell.cpio" if shell else "initramfs.cpio")
+    with paths.lock(built.dir.name):
+        sources = []
+        for source in sorted(SOURCE.rglob("*")):
+            if source.is_file():
+                sources.append(work / source.relative_to(SOURCE))
+                paths.replace(sources[-1], source.read_bytes())
+        if not _newer(archive, [built.image, *sources]):
+            with ui.step("build guest/"):
+                _build(built, work, archive, shell)
+    return archive
+
+
+def _newer(path, inputs):
+    return path.exists() and all(path.stat().st_mtime >= made.stat().st_mtime
+                                 for made in inputs)
+
+
+def _build(built, work, archive, shell):
+    root = work / "root"
+    log = built.dir / "lab-guest.log"
+    paths.remove(log)
+    for name in _DIRECTORIES:
+        (root / name).mkdir(parents=True, exist_ok=True)
+    _run(["gcc", "-static", "-O2", "-Wall", "-Wextra", "-Werror",
+          "-o", root / "init", work / "demo.c"], log)
+    _run(["make", "-C", built.source, f"O={built.dir}",
+          f"ARCH={built.kernel.arch}", f"M={work / 'edu_dma'}",
+          *kernel.make_options(), "modules"], log)
+    with paths.guard(root):
+        shutil.copyfile(work / "edu_dma" / "edu_dma.ko", root / "edu_dma.ko")
+        if shell:
+            shutil.copy(shutil.which("busybox"), root / "bin" / "busybox")
+    _pack(root, archive, log)
+
+
+def _run(cmd, log, **kw):
+    process.run(cmd, env=kernel.environment(), log=log, check_status=BUILD,
+                what="build guest/", **kw)
+
+
+def _pack(root, archive, log):
+    names = "\n".join(sorted(str(path.relative_to(root)) for path in root.rglob("*")))
+    done = process.run(["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0",
+                        "-F", archive], cwd=root, input=names + "\n", log=log)
+    if done.returncode:
+        paths.remove(archive)
+        raise LabError(f"cpio: {process.last_line(done.stdout)} (log: {log})", BUILD)

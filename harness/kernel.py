@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Kernels: built out of tree by the kernel's own kunit.py, one directory each."""
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import matrix, packages, paths, process, tree, ui
+from .errors import BUILD, LabError
+
+IMAGES = {"x86_64": "arch/x86/boot/bzImage"}
+
+
+@dataclass
+class Build:
+    """A kernel that has been built."""
+
+    kernel: matrix.Kernel
+    source: Path
+    dir: Path
+
+    @property
+    def image(self):
+        """What QEMU boots."""
+        return self.dir / IMAGES[self.kernel.arch]
+
+    def parse(self, *args):
+        """The argv of kunit.py parse."""
+        return [sys.executable, self.source / "tools/testing/kunit/kunit.py", "parse",
+                *args]
+
+    def kunit(self, command, *args):
+        """The argv of another kunit.py command, on this build."""
+        return [*self.parse()[:2], command, f"--arch={self.kernel.arch}",
+                f"--build_dir={self.dir}", *args]
+
+
+def jobs():
+    """How many compilers to run at once."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
+def make_options():
+    """The options with which every make is called."""
+    return ["CC=ccache gcc"]
+
+
+def environment():
+    """What make and ccache find in the environment.
+
+    Paths below the cache count as relative, so that one tree's objects serve
+    another; neither user, host nor time gets into a kernel.
+    """
+    return {"CCACHE_DIR": paths.ccache(), "CCACHE_BASEDIR": paths.cache(),
+            "CCACHE_NOHASHDIR": "1", "CCACHE_MAXSIZE": "5G",
+            "KBUILD_BUILD_TIMESTAMP": "2026-01-01", "KBUILD_BUILD_USER": "lab",
+            "KBUILD_BUILD_HOST": "lab", "LC_ALL": "C", "MAKEFLAGS": None,
+            "ARCH": None, "CROSS_COMPILE": None, "KBUILD_OUTPUT": None}
+
+
+def at(kernel, name="series"):
+    """The Build of `kernel` from tree `name`, whether it has been made or not."""
+    return Build(kernel, paths.trees() / name,
+                 paths.builds() / f"{kernel.name}-{name}")
+
+
+def build(kernel, name="series"):
+    """Build `kernel` from tree `name`; only what changed is compiled.
+
+    LabError BUILD with the first error of the compiler, and those of the tree and
+    of packages.need().
+    """
+    packages.need("build", kernel.arch)
+    tree.tree(name)
+    made = at(kernel, name)
+    with paths.lock(made.dir.name):
+        with paths.guard(made.dir):
+            made.dir.mkdir(exist_ok=True)
+        return _build(made, f"build {kernel.name} from {name}")
+
+
+def _build(made, what):
+    log = made.dir / "lab-build.log"
+    paths.remove(log)
+    start = time.time()
+    configs = [made.source / "kernel/dma", *made.kernel.configs()]
+    cmd = made.kunit("build", f"--jobs={jobs()}",
+                     *(f"--kunitconfig={config}" for config in configs),
+                     *(f"--make_options={option}" for option in make_options()))
+    with ui.step(what):
+        done = process.run(cmd, cwd=made.source, env=environment(), log=log)
+    if done.returncode:
+        if "No space left on device" in done.stdout:
+            raise paths.full(made.dir)
+        raise LabError(f"{what}: {_first_error(done.stdout)} (log: {log})", BUILD)
+    ui.note(f"{objects(made.dir, start)} of {objects(made.dir)} objects compiled")
+    return made
+
+
+def _first_error(output):
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if "error:" in line.lower() or "Missing:" in line]
+    return (errors or lines or ["no output"])[0]
+
+
+def objects(where, since=0):
+    """How many objects `where` holds that are not older than `since` (seconds)."""
+    return sum(1 for path in where.rglob("*.o") if path.stat().st_mtime >= since)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""matrix.toml: the kernels to build and the boots (cells) to make of them."""
+
+import fnmatch
+from dataclasses import dataclass, field
+
+from . import paths, toml
+from .errors import USAGE, LabError
+
+ARCHES = ("x86_64",)
+DEMOS = ("plain", "force", "beyond", "shell")
+
+
+@dataclass
+class Kernel:
+    """A kernel to build: kernel/dma/.kunitconfig and fragments of configs/."""
+
+    name: str
+    arch: str
+    fragments: list = field(default_factory=list)
+
+    def configs(self):
+        """The paths of the fragments."""
+        return [paths.ROOT / "configs" / f"{name}.config" for name in self.fragments]
+
+
+@dataclass
+class Cell:
+    """One boot of a kernel: KUnit suites, or a scenario of the demo."""
+
+    name: str
+    what: str
+    kernel: str
+    memory: str = "1G"                          # QEMU's -m
+    args: list = field(default_factory=list)    # kernel command line
+    devices: list = field(default_factory=list)  # QEMU's -device
+    suites: str = ""                            # kunit.filter_glob
+    demo: str = ""                              # demo= of guest/demo.c
+    timeout: int = 120                          # seconds
+    quick: bool = False                         # part of ./lab check
+
+
+@dataclass
+class Matrix:
+    """All of matrix.toml."""
+
+    kernels: dict
+    cells: dict
+
+    def pick(self, patterns):
+        """The cells that any of `patterns` (shell globs) names, in file order.
+
+        LabError USAGE for a pattern that names none.
+        """
+        for pattern in patterns:
+            if not fnmatch.filter(self.cells, pattern):
+                raise LabError(f"no cell {pattern!r}: ./lab list shows them", USAGE)
+        return [cell for name, cell in self.cells.items()
+                if any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
+
+    def kernel_of(self, cell):
+        """The Kernel that `cell` boots."""
+        return self.kernels[cell.kernel]
+
+
+def load(path=None):
+    """Read matrix.toml; LabError USAGE names the entry that makes no sense."""
+    path = path or paths.ROOT / "matrix.toml"
+    data = toml.load(path)
+
+    def entries(kind, make):
+        made = {}
+        for name, values in data.get(kind, {}).items():
+            try:
+                made[name] = make(name=name, **values)
+            except TypeError as err:
+                reason = str(err).partition(" ")[2]
+                raise LabError(f"{path.name}: {kind}.{name}: {reason}", USAGE) from None
+        return made
+
+    matrix = Matrix(entries("kernel", Kernel), entries("cell", Cell))
+    for kernel in matrix.kernels.values():
+        if kernel.arch not in ARCHES:
+            raise LabError(f"{path.name}: kernel.{kernel.name}: arch is one of "
+                           f"{', '.join(ARCHES)}", USAGE)
+        for config in kernel.configs():
+            if not config.exists():
+                raise LabError(f"{path.name}: kernel.{kernel.name}: there is no "
+                               f"configs/{config.name}", USAGE)
+    for cell in matrix.cells.values():
+        if cell.kernel not in matrix.kernels:
+            raise LabError(f"{path.name}: cell.{cell.name}: there is no "
+                           f"kernel.{cell.kernel}", USAGE)
+        if bool(cell.suites) == bool(cell.demo) or cell.demo not in ("", *DEMOS):
+            raise LabError(f"{path.name}: cell.{cell.name}: wants either suites or "
+                           f"demo (one of {', '.join(DEMOS)})", USAGE)
+    return matrix

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Where things are: the checkout, and the cache that holds everything big."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+import threading
+from pathlib import Path
+
+from . import ui
+from .errors import ENVIRONMENT, LabError
+
+# LAB_ROOT lets the harness work on another checkout's series/ and base/.
+ROOT = Path(os.environ.get("LAB_ROOT") or Path(__file__).resolve().parent.parent)
+SERIES = ROOT / "series"
+BASE = ROOT / "base"
+
+GIB = 1 << 30
+
+
+def cache():
+    """The cache directory, created; LabError ENVIRONMENT if it cannot be used.
+
+    The environment is read at each call.  A relative XDG_CACHE_HOME is
+    ignored, as the XDG base directory specification asks.
+    """
+    top = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(top):
+        top = os.path.expanduser("~/.cache")
+    path = Path(top) / "dma-require-coherent"
+    with guard(path):
+        path.mkdir(parents=True, exist_ok=True)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+    if free(path) < 1 << 20:
+        raise full(path)
+    return path
+
+
+def _sub(name):
+    path = cache() / name
+    with guard(path):
+        path.mkdir(exist_ok=True)
+    return path
+
+
+def downloads():
+    """What came from the archive."""
+    return _sub("downloads")
+
+
+def trees():
+    """The git work trees stock, base and series."""
+    return _sub("trees")
+
+
+def builds():
+    """Kernel build directories."""
+    return _sub("builds")
+
+
+def results():
+    """Logs and reports of test runs."""
+    return _sub("results")
+
+
+def ccache():
+    """The compiler cache."""
+    return _sub("ccache")
+
+
+def free(path):
+    """Free bytes for an unprivileged user on the file system of `path`."""
+    path = Path(path).absolute()
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    return shutil.disk_usage(path).free
+
+
+def full(path):
+    """The LabError ENVIRONMENT for a file system with no space left."""
+    return LabError(
+        f"no space left for {path} ({free(path) / GIB:.1f} GiB free): make room "
+        "there, or set XDG_CACHE_HOME to a larger file system", ENVIRONMENT)
+
+
+def want_free(gib, path):
+    """Raise LabError ENVIRONMENT unless `gib` GiB are free at `path`."""
+    if free(path) < gib * GIB:
+        raise full(path)
+
+
+@contextlib.contextmanager
+def guard(path):
+    """Turn OSErrors of the file system below `path` into LabError ENVIRONMENT."""
+    try:
+        yield
+    except OSError as err:
+        if err.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise full(path) from err
+        if err.errno in (errno.EACCES, errno.EPERM, errno.EROFS,
+                         errno.ENOTDIR, errno.EEXIST):
+            raise LabError(
+                f"cannot write {err.filename or path}: {err.strerror}; set "
+                "XDG_CACHE_HOME to a directory that is yours", ENVIRONMENT) from err
+        raise
+
+
+def replace(path, data):
+    """Make the file `path` hold the bytes `data`, atomically.
+
+    Returns False, and leaves the file and its times alone, if it already did.
+    """
+    path = Path(path)
+    with guard(path):
+        with contextlib.suppress(FileNotFoundError):
+            if path.read_bytes() == data:
+                return False
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with open(handle, "wb") as out:
+                out.write(data)
+            mask = os.umask(0)
+            os.umask(mask)
+            os.chmod(name, 0o666 & ~mask)
+            os.replace(name, path)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
+            raise
+    return True
+
+
+def remove(path):
+    """Remove a file or a directory tree, if it is there."""
+    path = Path(path)
+    with guard(path):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+
+
+_locks = {}
+_locks_guard = threading.Lock()
+
+
+@contextlib.contextmanager
+def lock(name):
+    """Hold the cache's lock `name` against other processes and threads.
+
+    Waits, with a note, while somebody else holds it.  The thread that holds it
+    may take it again.
+    """
+    path = cache() / f"{name}.lock"
+    with _locks_guard:
+        mine = _locks.setdefault(path, [threading.RLock(), 0])
+    with mine[0]:
+        if mine[1]:
+            yield
+            return
+        with guard(path):
+            held = open(path, "a+", encoding="ascii")
+        with held:
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                held.seek(0)
+                ui.note(f"waiting for process {held.read().strip() or '?'}, "
+                        f"which holds {path}")
+                fcntl.flock(held, fcntl.LOCK_EX)
+            held.truncate(0)
+            held.write(str(os.getpid()))
+            held.flush()
+            mine[1] += 1
+            try:
+                yield
+            finally:
+                mine[1] -= 1

@@ -1,0 +1,371 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Getting the stock kernel: from LINUX_TREE, LINUX_TARBALL, the cache or Debian."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Optional
+
+from . import packages, paths, process, toml, ui
+from .errors import FETCH, LabError
+
+WAYS_OUT = ("set LINUX_TREE to a git tree with a v{0}.N tag, or LINUX_TARBALL "
+            "to a linux-{0}.N tarball")
+ROOM = 3                        # GiB: archive, unpacked tree and its git pack
+
+
+@dataclasses.dataclass
+class Source:
+    """A stock kernel.
+
+    version   '7.3.4'
+    origin    where it came from, for people
+    sha256    of the tarball; None for a git tree
+    key       equal for equal sources
+    unpacked  directory just unpacked, or None if trees()/stock already is it
+    """
+
+    version: str
+    origin: str
+    sha256: Optional[str]
+    key: str
+    unpacked: Optional[Path] = None
+
+    def save(self):
+        """Remember that trees()/stock is this source."""
+        fields = dataclasses.asdict(self)
+        del fields["unpacked"]
+        paths.replace(_stamp(), (json.dumps(fields, indent=1) + "\n").encode())
+
+
+def _stamp():
+    return paths.trees() / "stock.json"
+
+
+def known():
+    """The contents of base/base.toml."""
+    return toml.load(paths.BASE / "base.toml")
+
+
+def ways_out():
+    """The end of an error message: what the user can do for a source."""
+    return WAYS_OUT.format(known()["series"])
+
+
+def _sha256(path):
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def current():
+    """The Source that trees()/stock was made from, or None."""
+    try:
+        fields = json.loads(_stamp().read_text(encoding="utf-8"))
+        return Source(**fields) if (paths.trees() / "stock" / ".git").is_dir() else None
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def ensure_stock():
+    """The Source to work with; unpacked, unless trees()/stock already is it.
+
+    Looks at LINUX_TREE, LINUX_TARBALL, the cache and Debian's package, in this
+    order.  LabError FETCH if there is no intact kernel of the right series,
+    ENVIRONMENT if there is no room for it.
+    """
+    with paths.lock("trees"):
+        have = current()
+        tree, tarball = os.environ.get("LINUX_TREE"), os.environ.get("LINUX_TARBALL")
+        if tree:
+            return _from_tree(Path(tree), have)
+        if tarball:
+            return _from_tarball(Path(tarball), have)
+        return have or _from_package()
+
+
+# -- unpacking ---------------------------------------------------------------
+
+def _fresh(name):
+    """An empty directory `name` in trees()."""
+    path = paths.trees() / name
+    paths.remove(path)
+    with paths.guard(path):
+        path.mkdir()
+    return path
+
+
+def _version(makefile, name):
+    """The version that the text of a kernel's Makefile states; LabError FETCH if
+    it is not of our series."""
+    part = dict(re.findall(r"^(VERSION|PATCHLEVEL|SUBLEVEL) *= *(\d+)$", makefile, re.M))
+    if len(part) != 3:
+        raise LabError(f"{name} holds no kernel; {ways_out()}", FETCH)
+    series = f"{part['VERSION']}.{part['PATCHLEVEL']}"
+    version = f"{series}.{part['SUBLEVEL']}"
+    if series != known()["series"]:
+        raise LabError(f"{name} is Linux {version}, not {known()['series']}.N; "
+                       f"{ways_out()}", FETCH)
+    return version
+
+
+def _tar(archive, name):
+    """Unpack a kernel tarball; returns (version, directory).
+
+    The directory appears under its name only when it is whole.
+    """
+    first = process.run(["tar", "--occurrence=1", "--wildcards",
+                         "--no-wildcards-match-slash", "-xOf", archive, "*/Makefile"])
+    if first.returncode and not first.stdout:
+        raise LabError(f"{name} cannot be read, it may be truncated or altered "
+                       f"({process.last_line(first.stderr)}): get it again", FETCH)
+    version = _version(first.stdout, name)
+    paths.want_free(ROOM, paths.trees())
+    partial = _fresh("stock.partial")
+    with ui.step(f"unpack Linux {version}"):
+        try:
+            process.run(["tar", "-xf", archive, "-C", partial, "--strip-components=1",
+                         "--no-same-owner"], check_status=FETCH, what="tar")
+        except LabError as err:
+            paths.remove(partial)
+            if err.status != FETCH:
+                raise
+            raise LabError(f"{name} is truncated or altered ({err}): get it again",
+                           FETCH) from err
+    return version, _whole(partial)
+
+
+def _whole(partial):
+    unpacked = paths.trees() / "stock.new"
+    paths.remove(unpacked)
+    with paths.guard(unpacked):
+        partial.rename(unpacked)
+    return unpacked
+
+
+# -- LINUX_TREE and LINUX_TARBALL --------------------------------------------
+
+def _from_tree(tree, have):
+    def git(*args, **kw):
+        # The user named this tree, so whoever owns it is fine.
+        return process.git("-c", "safe.directory=*", *args, cwd=tree, **kw)
+
+    if not tree.is_dir() or git("rev-parse", "--git-dir").returncode:
+        raise LabError(f"LINUX_TREE={tree} is not a git tree; {ways_out()}", FETCH)
+    series = known()["series"]
+    tags = {}
+    for tag in git("tag", "--list", f"v{series}*").stdout.split():
+        match = re.fullmatch(rf"v{re.escape(series)}(?:\.(\d+))?", tag)
+        if match:
+            tags[int(match.group(1) or 0)] = tag
+    if not tags:
+        raise LabError(f"LINUX_TREE={tree} has no tag v{series}.N: fetch the stable "
+                       "tags there, or unset it", FETCH)
+    tag = tags[max(tags)]
+    commit = git("rev-parse", f"{tag}^{{commit}}", check_status=FETCH,
+                 what=f"LINUX_TREE={tree}").stdout.strip()
+    key = f"git {commit}"
+    if have and have.key == key:
+        return have
+    paths.want_free(2 * ROOM, paths.trees())
+    archive = paths.downloads() / "tree.tar.partial"
+    try:
+        with ui.step(f"take {tag} from {tree}"):
+            git("archive", "--format=tar", "--prefix=linux/", f"--output={archive}", tag,
+                check_status=FETCH, what=f"LINUX_TREE={tree}")
+        version, unpacked = _tar(archive, f"LINUX_TREE={tree}")
+    finally:
+        paths.remove(archive)
+    return Source(version, f"tag {tag} of {tree}", None, key, unpacked)
+
+
+def _from_tarball(tarball, have):
+    name = f"LINUX_TARBALL={tarball}"
+    if not tarball.is_file():
+        raise LabError(f"{name} is not a file; {ways_out()}", FETCH)
+    tarball = tarball.resolve()
+    stat = tarball.stat()
+    key = f"file {tarball} {stat.st_size} {stat.st_mtime_ns}"
+    if have and have.key == key:
+        return have
+    version, unpacked = _tar(tarball, name)
+    return Source(version, tarball.name, _sha256(tarball), key, unpacked)
+
+
+# -- Debian's package --------------------------------------------------------
+
+def _from_package():
+    packages.need("source")
+    base = known()
+    deb = _cached(base) or _download(base)
+    package_version = _package_version(deb)
+    scratch = _fresh("deb.partial")
+    try:
+        with ui.step(f"open {deb.name}"):
+            process.run(["dpkg-deb", "-x", deb, scratch], check_status=FETCH,
+                        what=f"{deb} (remove it to download it again)")
+        found = sorted(scratch.glob(f"usr/src/{base['package']}.tar.*"))
+        if not found:
+            raise LabError(f"{deb} holds no {base['package']} tarball; {ways_out()}",
+                           FETCH)
+        sha256 = _sha256(found[0])
+        entry = base.get("versions", {}).get(package_version)
+        if entry and entry["tarball"] != sha256:
+            raise LabError(f"{found[0].name} in {deb} is not the known one (sha256 "
+                           f"{sha256}): remove {deb} to download it again", FETCH)
+        version, unpacked = _tar(found[0], deb.name)
+    finally:
+        paths.remove(scratch)
+    return Source(version, f"Debian {base['package']} {package_version}", sha256,
+                  f"package {sha256}", unpacked)
+
+
+def _package_version(deb):
+    return deb.name.split("_")[1].replace("%3a", ":")
+
+
+def _expected(deb, base):
+    """The sha256 that the package should have: the known one or, for a version we
+    do not know, the one it had when apt had verified it; else None."""
+    entry = base.get("versions", {}).get(_package_version(deb))
+    if entry:
+        return entry["deb"]
+    note = deb.with_name(deb.name + ".sha256")
+    return note.read_text(encoding="ascii").strip() if note.exists() else None
+
+
+def _verify(deb, base):
+    """Move an altered package away and raise LabError FETCH."""
+    expected, actual = _expected(deb, base), _sha256(deb)
+    if expected != actual:
+        bad = paths.downloads() / f"{deb.name}.bad"
+        os.replace(deb, bad)
+        raise LabError(f"{deb.name} is truncated or altered (sha256 {actual}, not "
+                       f"{expected}), it is now {bad}: run again to download it, or "
+                       f"{ways_out()}", FETCH)
+
+
+def _cached(base):
+    """The newest package in downloads(), verified; None if there is none."""
+    debs = sorted(paths.downloads().glob(f"{base['package']}_*.deb"),
+                  key=lambda deb: deb.stat().st_mtime)
+    if not debs:
+        return None
+    _verify(debs[-1], base)
+    return debs[-1]
+
+
+def _download(base):
+    """Let apt fetch and verify the package, with a state of its own, and put it
+    into downloads()."""
+    if not shutil.which("apt-get"):
+        raise LabError(f"no apt to fetch {base['package']} with; {ways_out()}", FETCH)
+    paths.want_free(2 * ROOM, paths.downloads())
+    partial = paths.downloads() / "partial"
+    paths.remove(partial)
+    with paths.guard(partial):
+        partial.mkdir()
+    env = {"APT_CONFIG": _private_apt(paths.downloads() / "apt", base["suite"]),
+           "LC_ALL": "C"}
+    log = paths.downloads() / "apt.log"
+    paths.remove(log)
+    with ui.step(f"fetch {base['package']} from {base['suite']}"):
+        _apt(["-o", "APT::Update::Error-Mode=any", "update"], base, log, env=env)
+        _apt(["download", base["package"]], base, log, env=env, cwd=partial)
+    debs = sorted(partial.glob(f"{base['package']}_*.deb"))
+    if not debs:
+        raise LabError(f"apt fetched no {base['package']} (log: {log}); {ways_out()}",
+                       FETCH)
+    deb = debs[-1]
+    if _package_version(deb) not in base.get("versions", {}):
+        ui.note(f"{deb.name} is a version that base/base.toml does not know; "
+                "apt has verified it")
+        paths.replace(deb.with_name(deb.name + ".sha256"), (_sha256(deb) + "\n").encode())
+    _verify(deb, base)
+    with paths.guard(partial):
+        for path in sorted(partial.glob(f"{deb.name}*"), reverse=True):
+            path.replace(paths.downloads() / path.name)
+    paths.remove(partial)
+    return paths.downloads() / deb.name
+
+
+def _apt(args, base, log, **kw):
+    """Run apt-get; LabError FETCH says whether the network or the package failed."""
+    try:
+        process.run(["apt-get", "-q", *args], log=log, timeout=1800,
+                    check_status=FETCH, what="apt-get", **kw)
+    except LabError as err:
+        if err.status != FETCH:
+            raise
+        text = log.read_text(encoding="utf-8", errors="replace")
+        if re.search(r"Unable to locate package|no installation candidate|"
+                     r"No packages found|does not have a Release file|\b404\b", text):
+            raise LabError(f"{base['package']} is no longer in {base['suite']} of the "
+                           f"archive that apt uses (log: {log}); {ways_out()}",
+                           FETCH) from err
+        raise LabError(f"{base['package']} cannot be downloaded, is there a network? "
+                       f"({err}); {ways_out()}", FETCH) from err
+
+
+def _archive():
+    """(URI, keyring) of Debian's own archive in this machine's apt configuration."""
+    fields = "$(REPO_URI)|$(ORIGIN)|$(LABEL)|$(COMPONENT)|$(RELEASE)|$(SOURCESENTRY)"
+    out = process.run(["apt-get", "indextargets", "--format", fields,
+                       "Created-By: Packages"], env={"LC_ALL": "C"}).stdout
+    for line in out.splitlines():
+        uri, origin, label, component, release, entry = (line.split("|") + [""] * 6)[:6]
+        if component != "main" or "security" in f"{label}{release}".lower():
+            continue
+        # Origin is known only after an apt-get update; the path has to do before.
+        if origin == "Debian" or (origin in ("", "$(ORIGIN)")
+                                  and uri.rstrip("/").endswith("/debian")):
+            return uri, _keyring(entry)
+    raise LabError("apt is not configured for an archive of Debian's; " + ways_out(),
+                   FETCH)
+
+
+def _keyring(entry):
+    """The Signed-By of the sources entry 'file:number', or Debian's keyring."""
+    name, _, number = entry.rpartition(":")
+    try:
+        text = Path(name).read_text(encoding="utf-8", errors="replace")
+        parts = (re.split(r"\n(?:[ \t]*\n)+", text.strip())
+                 if name.endswith(".sources") else text.split("\n"))
+        match = re.search(r"signed-by\s*[:=]\s*(/[^\s,\]]+)", parts[int(number) - 1],
+                          re.I)
+    except (OSError, ValueError, IndexError):
+        match = None
+    return match.group(1) if match else "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+
+def _private_apt(where, suite):
+    """Make an apt configuration in `where` that knows `suite` of Debian's archive
+    and nothing else of this machine but how it reaches the network."""
+    uri, keyring = _archive()
+    paths.remove(where)
+    with paths.guard(where):
+        for name in ("state/lists/partial", "cache/archives/partial", "sources"):
+            (where / name).mkdir(parents=True)
+    signed = f"Signed-By: {keyring}\n" if Path(keyring).exists() else ""
+    paths.replace(where / "sources" / "debian.sources",
+                  f"Types: deb\nURIs: {uri}\nSuites: {suite}\n"
+                  f"Components: main\n{signed}".encode())
+    dump = process.run(["apt-config", "dump"], check_status=FETCH).stdout
+    lines = [line for line in dump.splitlines()
+             if re.match(r"Acquire::(?!IndexTargets|CompressionTypes|Changelogs|cdrom)",
+                         line)]
+    lines += [f'Dir::State "{where}/state";', 'Dir::State::status "/dev/null";',
+              f'Dir::Cache "{where}/cache";', f'Dir::Etc::sourceparts "{where}/sources";']
+    lines += [f'Dir::Etc::{part} "/dev/null";'
+              for part in ("sourcelist", "main", "parts")]
+    if os.geteuid() == 0:
+        lines.append('APT::Sandbox::User "root";')
+    config = where / "apt.conf"
+    paths.replace(config, ("\n".join(lines) + "\n").encode())
+    return config

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""checkpatch --strict and codespell, for every mail of the series."""
+
+import fnmatch
+import os
+import re
+
+from . import packages, process, tree
+
+# Signed-off-by is added when the series is sent.
+_OPTIONS = ("--strict", "--codespell", "--no-signoff", "--no-summary", "--terse",
+            "--show-types", "--showfile")
+# The Python that Debian's modules for checkpatch are installed for comes first.
+_PATH = f"/usr/bin:/bin:{os.environ.get('PATH', '')}"
+
+# (file, type, why checkpatch is not followed there)
+EXCEPTIONS = (
+    ("*", "FILE_PATH_CHANGES", "kernel/dma/ in MAINTAINERS covers the new files"),
+    ("*dma-mapping.h", "BIT_MACRO", "all attributes beside it are (1UL << n)"),
+    ("include/trace/events/*", "OPEN_ENDED_LINE", "TRACE_EVENT() is laid out as in "
+     "all other events"),
+    ("include/trace/events/*", "PARENTHESIS_ALIGNMENT", "the same"),
+)
+
+_LINE = re.compile(r"^(?P<file>[^:]+):\d+: [A-Z]+:(?P<type>[A-Z_]+): ")
+
+
+def complaints(mail):
+    """What checkpatch has to say of a mail, a line each, without EXCEPTIONS."""
+    packages.need("style")
+    script = tree.tree("series") / "scripts/checkpatch.pl"
+    done = process.run([script, *_OPTIONS, mail], cwd=script.parent.parent,
+                       env={"PATH": _PATH})
+    return filtered(done.stdout + done.stderr)
+
+
+def filtered(output):
+    """The lines of checkpatch's `output` that no exception covers."""
+    lines = []
+    for line in output.splitlines():
+        found = _LINE.match(line)
+        if not line.strip() or (found and _excepted(found["file"], found["type"])):
+            continue
+        lines.append(line)
+    return lines
+
+
+def _excepted(name, kind):
+    return any(fnmatch.fnmatch(name, pattern) and kind == excepted
+               for pattern, excepted, _ in EXCEPTIONS)
+

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Where the stock kernel comes from, and what is not accepted as one."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import unittest
+from pathlib import Path
+from unittest import mock
+
+from harness import paths, process, source
+from harness.errors import ENVIRONMENT, FETCH
+from harness.tests import BASE_TOML, Sandbox
+
+DEB = "linux-source-7.3_7.3.4-1~bpo13+1_all.deb"
+VERSION = "7.3.4-1~bpo13+1"
+
+
+def flip(path, where):
+    """Alter one byte of a file."""
+    data = bytearray(path.read_bytes())
+    data[where] ^= 0x55
+    path.write_bytes(data)
+
+
+class Tarball(Sandbox):
+    def use(self, path):
+        os.environ["LINUX_TARBALL"] = str(path)
+
+    def nothing_left(self):
+        self.assertEqual([p.name for p in paths.trees().iterdir()], [])
+
+    def test_good(self):
+        self.use(self.kernel())
+        src = source.ensure_stock()
+        self.assertEqual((src.version, src.origin), ("7.3.4", "linux-7.3.4.tar.xz"))
+        self.assertEqual(len(src.sha256), 64)
+        self.assertTrue((src.unpacked / "Makefile").exists())
+
+    def test_truncated(self):
+        path = self.kernel(**{"drivers/big.c": os.urandom(200000).hex()})
+        os.truncate(path, path.stat().st_size // 2)
+        self.use(path)
+        with self.fails(FETCH, path, "truncated"):
+            source.ensure_stock()
+        self.nothing_left()
+
+    def test_truncated_after_makefile(self):
+        path = self.kernel(**{"zz": os.urandom(200000).hex()})
+        with mock.patch.object(source, "_version", return_value="7.3.4"):
+            os.truncate(path, path.stat().st_size - 64)
+            self.use(path)
+            with self.fails(FETCH, path, "truncated or altered"):
+                source.ensure_stock()
+        self.nothing_left()
+
+    def test_altered(self):
+        path = self.kernel(**{"zz": os.urandom(200000).hex()})
+        flip(path, path.stat().st_size // 2)
+        self.use(path)
+        with self.fails(FETCH, path, "altered"):
+            source.ensure_stock()
+        self.nothing_left()
+
+    def test_wrong_version(self):
+        self.use(self.kernel("7.2.9"))
+        with self.fails(FETCH, "7.2.9, not 7.3.N", "LINUX_TREE"):
+            source.ensure_stock()
+
+    def test_no_kernel(self):
+        self.use(self.kernel(Makefile="all:\n"))
+        with self.fails(FETCH, "no kernel"):
+            source.ensure_stock()
+
+    def test_missing(self):
+        self.use("/nonexistent/linux.tar.xz")
+        with self.fails(FETCH, "/nonexistent/linux.tar.xz is not a file"):
+            source.ensure_stock()
+
+    def test_interrupted_unpacking_is_not_taken_for_whole(self):
+        self.use(self.kernel())
+        real = process.run
+
+        def run(cmd, **kw):
+            done = real(cmd, **kw)
+            if "-xf" in cmd:
+                raise KeyboardInterrupt
+            return done
+
+        with mock.patch.object(process, "run", run), self.assertRaises(KeyboardInterrupt):
+            source.ensure_stock()
+        self.assertFalse((paths.trees() / "stock.new").exists())
+        self.assertIsNone(source.current())
+        (paths.trees() / "stock.partial" / "rubbish").write_text("left over")
+        self.assertFalse((source.ensure_stock().unpacked / "rubbish").exists())
+
+    def test_no_room(self):
+        self.use(self.kernel())
+        with mock.patch.object(paths, "want_free", side_effect=paths.full("/the/cache")):
+            with self.fails(ENVIRONMENT, "/the/cache", "GiB free"):
+                source.ensure_stock()
+
+    def test_disk_fills_up(self):
+        self.use(self.kernel())
+        self.program("tar", 'case "$*" in *occurrence*) exec /bin/tar "$@";; esac\n'
+                            'echo "tar: x: Cannot write: No space left on device" >&2\n'
+                            "exit 2")
+        with self.fails(ENVIRONMENT, "no space left", "GiB free"):
+            source.ensure_stock()
+        self.nothing_left()
+
+
+class Tree(Sandbox):
+    def repository(self, *tags):
+        where = self.top / "linux"
+        where.mkdir()
+        process.git("init", "-q", cwd=where)
+        for tag in tags:
+            (where / "Makefile").write_text(
+                "VERSION = {}\nPATCHLEVEL = {}\nSUBLEVEL = {}\n".format(
+                    *(tag[1:].split(".") + ["0"])[:3]))
+            process.git("add", ".", cwd=where)
+            process.git("commit", "-q", "-m", tag, cwd=where)
+            process.git("tag", tag, cwd=where)
+        os.environ["LINUX_TREE"] = str(where)
+        return where
+
+    def test_newest_tag(self):
+        self.repository("v7.3", "v7.3.9", "v7.3.10", "v7.4")
+        src = source.ensure_stock()
+        self.assertEqual(src.version, "7.3.10")
+        self.assertIn("tag v7.3.10", src.origin)
+        self.assertEqual(list(paths.downloads().iterdir()), [])
+
+    def test_no_tag_of_the_series(self):
+        where = self.repository("v7.2.1", "v7.4")
+        with self.fails(FETCH, where, "no tag v7.3.N"):
+            source.ensure_stock()
+
+    def test_not_a_tree(self):
+        os.environ["LINUX_TREE"] = str(self.top)
+        with self.fails(FETCH, "is not a git tree", "LINUX_TARBALL"):
+            source.ensure_stock()
+
+
+@unittest.skipUnless(shutil.which("dpkg-deb"), "needs dpkg-deb")
+class Package(Sandbox):
+    def setUp(self):
+        super().setUp()
+        self.program("apt-config", "echo 'Acquire::http::Proxy \"http://proxy:1\";'")
+
+    def apt(self, update="exit 0", download='cp "$DEB" .'):
+        os.environ["DEB"] = str(self.top / "archive" / DEB)
+        self.program("apt-get", f'''
+            case "$*" in
+            *indextargets*)
+                echo "http://a.example/debian-security/|Debian|Debian-Security|main|x-security|"
+                echo "http://b.example/apt/|Other|Other|main|x|"
+                echo "http://c.example/debian/|Debian|Debian|main|x|";;
+            *update*) {update};;
+            *download*) {download};;
+            esac''')
+
+    def deb(self, tarball=None):
+        """Make the package; returns its path in the make-believe archive."""
+        content = self.top / "content"
+        (content / "DEBIAN").mkdir(parents=True)
+        (content / "usr/src").mkdir(parents=True)
+        (content / "DEBIAN/control").write_text(
+            "Package: linux-source-7.3\nArchitecture: all\n"
+            f"Version: {VERSION}\nMaintainer: x <x@example.org>\nDescription: x\n")
+        shutil.copy(tarball or self.kernel(), content / "usr/src/linux-source-7.3.tar.xz")
+        path = self.top / "archive" / DEB
+        path.parent.mkdir()
+        subprocess.run(["dpkg-deb", "--root-owner-group", "-Znone", "-b", content, path],
+                       check=True, stdout=subprocess.DEVNULL)
+        return path
+
+    def know(self, deb, tarball):
+        (self.root / "base/base.toml").write_text(
+            BASE_TOML + f'[versions."{VERSION}"]\ndeb = "{deb}"\ntarball = "{tarball}"\n')
+
+    def test_fetched_once(self):
+        self.deb()
+        self.apt()
+        src = source.ensure_stock()
+        self.assertEqual(src.origin, f"Debian linux-source-7.3 {VERSION}")
+        self.assertIn("base.toml does not know", self.stderr.getvalue())
+        config = (paths.downloads() / "apt/apt.conf").read_text()
+        self.assertIn("http://proxy:1", config)
+        self.assertIn("URIs: http://c.example/debian/\n",
+                      (paths.downloads() / "apt/sources/debian.sources").read_text())
+        self.apt(update="exit 100", download="exit 100")
+        self.assertEqual(source.ensure_stock().key, src.key)
+
+    def test_altered_in_the_cache(self):
+        self.deb()
+        self.apt()
+        source.ensure_stock()
+        flip(paths.downloads() / DEB, -10)
+        with self.fails(FETCH, "altered", f"{DEB}.bad", "LINUX_TARBALL"):
+            source.ensure_stock()
+        self.assertFalse((paths.downloads() / DEB).exists())
+        source.ensure_stock()
+
+    def test_known_version_is_verified(self):
+        deb = self.deb()
+        self.apt()
+        self.know("0" * 64, "0" * 64)
+        with self.fails(FETCH, "truncated or altered"):
+            source.ensure_stock()
+        digest = hashlib.sha256(deb.read_bytes()).hexdigest()
+        self.know(digest, "0" * 64)
+        with self.fails(FETCH, "is not the known one"):
+            source.ensure_stock()
+        tarball = hashlib.sha256((self.top / "linux-7.3.4.tar.xz").read_bytes())
+        self.know(digest, tarball.hexdigest())
+        self.assertEqual(source.ensure_stock().sha256, tarball.hexdigest())
+
+    def test_no_network(self):
+        self.apt(update="echo 'E: Failed to fetch http://c.example/  Temporary failure "
+                        "resolving' >&2; exit 100")
+        with self.fails(FETCH, "network", "LINUX_TREE", "LINUX_TARBALL"):
+            source.ensure_stock()
+
+    def test_gone(self):
+        self.apt(download="echo 'E: Unable to locate package linux-source-7.3' >&2; "
+                          "exit 100")
+        with self.fails(FETCH, "no longer in trixie-backports", "LINUX_TARBALL"):
+            source.ensure_stock()
+
+    def test_no_archive_of_debian(self):
+        self.program("apt-get", "echo 'http://b.example/apt/|Other|Other|main|x|'")
+        with self.fails(FETCH, "archive of Debian", "LINUX_TREE"):
+            source.ensure_stock()
+
+    def test_keyring(self):
+        path = self.top / "x.sources"
+        path.write_text("# a\nURIs: x\n\n# b\nTypes: deb\nSigned-By: /k/second.gpg\n")
+        self.assertEqual(source._keyring(f"{path}:2"), "/k/second.gpg")
+        self.assertIn("debian-archive-keyring", source._keyring(f"{path}:1"))
+        path = self.top / "x.list"
+        path.write_text("\ndeb [arch=amd64 signed-by=/k/list.gpg] http://x y main\n")
+        self.assertEqual(source._keyring(f"{path}:2"), "/k/list.gpg")
+        self.assertTrue(Path(source._keyring("")).is_absolute())

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The trees: made on demand, moved with care, never half."""
+
+import os
+from unittest import mock
+
+from harness import paths, process, tree
+from harness.errors import APPLY, USAGE
+from harness.tests import DIRECT, FILES, HMM, Sandbox, edited
+
+BASED = edited(DIRECT, 5, "based")
+ONE = edited(BASED, 20, "one")
+TWO = edited(HMM, 20, "two")
+
+
+class Trees(Sandbox):
+    def setUp(self):
+        super().setUp()
+        os.environ["LINUX_TARBALL"] = str(self.kernel())
+        self.mails(paths.BASE, ("base", {"kernel/dma/direct.c": BASED}))
+        self.mails(paths.SERIES,
+                   ("dma: one", {"kernel/dma/direct.c": ONE}),
+                   ("mm: two", {"mm/hmm.c": TWO, "mm/new.c": "new\n"}))
+
+    def git(self, *args):
+        return process.git(*args, cwd=paths.trees() / "series",
+                           check_status=1).stdout.strip()
+
+    def edit(self, commit="dev: more"):
+        """Somebody works in the series tree."""
+        path = paths.trees() / "series" / "COPYING"
+        path.write_text(f"{commit}\n")
+        if commit:
+            self.git("commit", "-q", "-a", "-m", commit)
+
+    def change_mail(self, number=2, old="+two", new="+zwei"):
+        path = tree.mails("series")[number - 1]
+        path.write_text(path.read_text().replace(old, new))
+
+    def ageing(self, name="series"):
+        """Give every file an old time; returns a function that names those that
+        have another one since."""
+        top = paths.trees() / name
+        files = [p for p in top.rglob("*") if p.is_file()
+                 and ".git" not in p.relative_to(top).parts]
+        for path in files:
+            os.utime(path, (1e9, 1e9))
+        return lambda: sorted(str(p.relative_to(top)) for p in files
+                              if not p.exists() or p.stat().st_mtime != 1e9)
+
+
+class Making(Trees):
+    def test_three_trees(self):
+        where = tree.tree("stock")
+        self.assertFalse((paths.trees() / "base").exists())
+        for name, text in FILES.items():
+            self.assertEqual((where / name).read_text(), text)
+        self.assertTrue(os.access(where / "scripts/check", os.X_OK))
+        self.assertEqual((tree.tree("base") / "kernel/dma/direct.c").read_text(), BASED)
+        where = tree.tree("series")
+        self.assertEqual((where / "kernel/dma/direct.c").read_text(), ONE)
+        self.assertEqual((where / "mm/new.c").read_text(), "new\n")
+        self.assertEqual([subject for _, subject in tree.commits()],
+                         ["dma: one", "mm: two"])
+        self.assertEqual(tree.touched(), ["kernel/dma/direct.c", "mm/hmm.c", "mm/new.c"])
+        self.assertIn("stock is Linux 7.3.4", tree.provenance())
+        self.assertFalse((paths.trees() / "apply").exists())
+
+    def test_series_alone(self):
+        tree.tree("series")
+        self.assertFalse((paths.trees() / "base").exists())
+
+    def test_same_ids_in_another_cache(self):
+        tree.tree("series")
+        first = self.git("rev-parse", "HEAD")
+        self.assertEqual(self.git("log", "-1", "--format=%cn %ce %ci"),
+                         f"{process.NAME} {process.EMAIL} 2026-11-20 12:00:00 +0100")
+        os.environ["XDG_CACHE_HOME"] = str(self.top / "other")
+        tree.tree("series")
+        self.assertEqual(self.git("rev-parse", "HEAD"), first)
+
+    def test_nothing_to_do(self):
+        tree.tree("series")
+        changed = self.ageing()
+        with mock.patch.object(tree, "_apply", side_effect=AssertionError):
+            tree.tree("series")
+        self.assertEqual(changed(), [])
+
+    def test_unknown(self):
+        with self.fails(USAGE, "stock, base, series"):
+            tree.tree("mainline")
+
+    def test_no_mails(self):
+        for path in tree.mails("series"):
+            path.unlink()
+        tree.tree("series")
+        self.assertEqual(tree.commits(), [])
+
+    def test_half_a_work_tree_is_made_again(self):
+        where = tree.tree("series")
+        (where / "COPYING").unlink()
+        admin = paths.trees() / "stock/.git/worktrees/series"
+        (admin / "locked").write_text("initializing\n")
+        tree.tree("series")
+        self.assertTrue((where / "COPYING").exists())
+        self.assertFalse((admin / "locked").exists())
+
+    def test_lost_state(self):
+        tree.tree("series")
+        (paths.trees() / "state.json").unlink()
+        head = self.git("rev-parse", "HEAD")
+        tree.tree("series")
+        self.assertEqual(self.git("rev-parse", "HEAD"), head)
+
+
+class Moving(Trees):
+    def test_only_changed_files_are_written(self):
+        tree.tree("series")
+        changed = self.ageing()
+        self.change_mail()
+        self.assertIn("zwei\n", (tree.tree("series") / "mm/hmm.c").read_text())
+        self.assertEqual(changed(), ["mm/hmm.c"])
+
+    def test_base_changes(self):
+        tree.tree("base"), tree.tree("series")
+        changed = {name: self.ageing(name) for name in tree.NAMES}
+        path = tree.mails("base")[0]
+        path.write_text(path.read_text().replace("+based", "+rebased"))
+        tree.tree("series"), tree.tree("base")
+        self.assertEqual([changed[name]() for name in tree.NAMES],
+                         [[], ["kernel/dma/direct.c"], ["kernel/dma/direct.c"]])
+
+    def test_another_stock(self):
+        tree.tree("series")
+        changed = {name: self.ageing(name) for name in ("stock", "series")}
+        os.environ["LINUX_TARBALL"] = str(self.kernel("7.3.5", COPYING="GPL\n"))
+        tree.tree("series")
+        self.assertEqual(changed["stock"](), ["COPYING", "Makefile"])
+        self.assertEqual(changed["series"](), ["COPYING", "Makefile"])
+        self.assertIn("7.3.5", tree.provenance())
+        del os.environ["LINUX_TARBALL"]
+        tree.tree("stock")
+        self.assertIn("7.3.5", tree.provenance())
+
+    def test_does_not_apply(self):
+        tree.tree("series")
+        head, changed = self.git("rev-parse", "HEAD"), self.ageing()
+        self.change_mail(2, "-hmm 20\n", "-hmm twenty\n")
+        with self.fails(APPLY, "series/0002-mm-two.patch", "mm/hmm.c", "line 17"):
+            tree.tree("series")
+        self.assertEqual((self.git("rev-parse", "HEAD"), changed()), (head, []))
+        self.assertEqual(self.git("status", "--porcelain"), "")
+        self.assertFalse((paths.trees() / "apply").exists())
+        self.change_mail(2, "-hmm twenty\n", "-hmm 20\n")
+        tree.tree("series")
+
+    def test_no_fuzz(self):
+        self.change_mail(1, " direct 17\n", " direct seventeen\n")
+        with self.fails(APPLY, "series/0001-dma-one.patch", "kernel/dma/direct.c"):
+            tree.tree("series")
+
+    def test_file_that_is_not_there(self):
+        self.change_mail(2, "mm/hmm.c", "mm/gone.c")
+        with self.fails(APPLY, "series/0002-mm-two.patch", "mm/gone.c"):
+            tree.tree("series")
+
+    def test_not_a_mail(self):
+        tree.mails("series")[0].write_text("rubbish\n")
+        with self.fails(APPLY, "series"):
+            tree.tree("series")
+
+
+class OwnWork(Trees):
+    def setUp(self):
+        super().setUp()
+        tree.tree("series")
+        self.old = self.git("rev-parse", "HEAD")
+
+    def test_commits_are_left_alone(self):
+        self.edit()
+        head = self.git("rev-parse", "HEAD")
+        tree.tree("series")
+        self.assertEqual(self.git("rev-parse", "HEAD"), head)
+        self.assertIn("ahead of series/", self.stderr.getvalue())
+
+    def test_changes_are_left_alone(self):
+        self.edit(commit="")
+        tree.tree("series")
+        self.assertIn("ahead of series/", self.stderr.getvalue())
+        self.assertEqual(self.git("status", "--porcelain"), "M COPYING")
+
+    def test_both_changed(self):
+        for commit in ("", "dev: more"):
+            self.edit(commit)
+            self.change_mail(new=f"+{len(commit)}")
+            head = self.git("rev-parse", "HEAD")
+            with self.fails(APPLY, "./lab refresh", "--reset"):
+                tree.tree("series")
+            self.assertEqual(self.git("rev-parse", "HEAD"), head)
+
+    def test_both_changed_alike(self):
+        (paths.trees() / "series/mm/hmm.c").write_text(TWO.replace("two", "zwei"))
+        self.git("commit", "-q", "-a", "--amend", "--no-edit")
+        self.change_mail()
+        tree.tree("series")
+        self.assertEqual(len(tree.commits()), 2)
+
+    def test_reset_keeps_the_old_head(self):
+        self.edit()
+        head = self.git("rev-parse", "HEAD")
+        self.edit(commit="")
+        tree.tree("series", reset=True)
+        self.assertEqual(self.git("rev-parse", "HEAD"), self.old)
+        self.assertEqual(self.git("status", "--porcelain"), "")
+        self.assertEqual(self.git("rev-parse", "refs/lab/saved/1^1"), head)
+        self.assertEqual(self.git("show", "refs/lab/saved/1:COPYING"), "")
+        self.edit()
+        tree.tree("series", reset=True)
+        self.assertEqual(self.git("show", "refs/lab/saved/2:COPYING"), "dev: more")
+        self.assertEqual(len(self.git("for-each-ref", "refs/lab/saved").splitlines()), 2)
+
+    def test_rebase_under_way(self):
+        self.git("checkout", "-q", "--detach", "HEAD~1")
+        self.edit()
+        detached = self.git("rev-parse", "HEAD")
+        self.change_mail()
+        with self.fails(APPLY, "--reset"):
+            tree.tree("series")
+        where = tree.tree("series", reset=True)
+        self.assertEqual(self.git("symbolic-ref", "--short", "HEAD"), "series")
+        self.assertIn("zwei", (where / "mm/hmm.c").read_text())
+        self.assertEqual([self.git("rev-parse", f"refs/lab/saved/{n}") for n in (1, 2)],
+                         [self.old, detached])
+
+    def test_changes_in_base_and_stock(self):
+        for name in ("base", "stock"):
+            path = tree.tree(name) / "COPYING"
+            path.write_text("changed\n")
+            tree.tree(name)
+            self.assertIn(f"`./lab tree {name} --reset`", self.stderr.getvalue())
+            self.assertEqual(path.read_text(), "changed\n")
+            tree.tree(name, reset=True)
+            self.assertEqual(path.read_text(), FILES["COPYING"])
