@@ -2,9 +2,12 @@
 """Running cells: boot, have kunit.py read what comes out, keep the results."""
 
 import shutil
+import subprocess
 
 from . import guest, process, qemu, results, ui
-from .errors import BUILD, LabError
+from .errors import BOOT, BUILD, LabError
+
+_GRACE = 60                     # seconds for kunit.py to end a boot that takes too long
 
 
 def run(cell, built, run_dir):
@@ -23,7 +26,7 @@ def run(cell, built, run_dir):
         ktap = _ktap(built, where)
     for reason, times in results.skips(ktap).items():
         ui.note(f"      {times} skipped: {reason}")
-    results.save(where, outcome, cmd)
+    results.save(where, outcome, built.source.name, cmd)
     return outcome
 
 
@@ -35,13 +38,18 @@ def _suites(cell, built, where):
                *(f"--kernel_args={arg}" for arg in ["panic=-1", *cell.args]),
                f"--json={report}", f"--junit={where / 'junit.xml'}", cell.suites]
     cmd = built.kunit("exec", *options)
-    done = process.run(cmd, cwd=built.source, log=where / "kunit.log",
-                       env=qemu.environment(built.kernel.arch, built.image),
-                       timeout=cell.timeout + 60)
+    env = qemu.environment(built.kernel.arch, built.image)
     console = built.dir / "test.log"
+    console.write_text("", encoding="utf-8")    # what is there is of another boot
+    try:
+        ran = process.run(cmd, cwd=built.source, log=where / "kunit.log", env=env,
+                          timeout=cell.timeout + _GRACE).stdout
+    except subprocess.TimeoutExpired as late:
+        ran = str(late)
     shutil.copyfile(console, where / "console.log")
     text = console.read_text(encoding="utf-8", errors="replace")
-    return results.judge(cell.name, report, text, done.stdout), cmd
+    return (results.judge(cell.name, report, text, ran),
+            ["env", *(f"{key}={value}" for key, value in env.items()), *cmd])
 
 
 def _demo(cell, built, where):
@@ -53,10 +61,17 @@ def _demo(cell, built, where):
                        args=["kunit.enable=0", f"demo={cell.demo}", *cell.args],
                        initrd=guest.initramfs(built),
                        accelerator=qemu.accelerator(arch, built.image))
-    text = qemu.boot(cmd, timeout=cell.timeout, log=console)
+    ran = ""
+    try:
+        qemu.boot(cmd, timeout=cell.timeout, log=console)
+    except LabError as err:
+        if err.status != BOOT:
+            raise
+        ran = str(err)
     process.run(built.parse(f"--json={report}", f"--junit={where / 'junit.xml'}",
                             console), log=where / "kunit.log")
-    return results.judge(cell.name, report, text), cmd
+    text = console.read_text(encoding="utf-8", errors="replace")
+    return results.judge(cell.name, report, text, ran), cmd
 
 
 def _ktap(built, where):

@@ -68,18 +68,17 @@ def _harness(tally):
     with ui.step("test the harness"):
         done = process.run([sys.executable, "-m", "unittest", "discover",
                             "-t", paths.ROOT, "-s", "harness/tests"], cwd=paths.ROOT)
-    output = done.stdout + done.stderr
-    ran = re.search(r"^Ran (\d+) tests?", output, re.M)
-    bad = sum(int(n) for n in re.findall(r"(?:failures|errors)=(\d+)", output))
-    skipped = sum(int(n) for n in re.findall(r"skipped=(\d+)", output))
-    total = int(ran[1]) if ran else 0
+    ran = re.search(r"^Ran (\d+) tests? in .*\n\n(.*)$", done.stderr, re.M)
+    total, summary = (int(ran[1]), ran[2]) if ran else (0, "")
+    bad = sum(int(n) for n in re.findall(r"(?:failures|errors)=(\d+)", summary))
+    skipped = sum(int(n) for n in re.findall(r"skipped=(\d+)", summary))
     if done.returncode and not bad or not total:
         bad = 1
     passed = max(total - bad - skipped, 0)
     tally.add(f"harness: {passed} passed, {bad} failed, {skipped} skipped",
               passed, bad, skipped)
     if bad:
-        ui.note(output)
+        ui.note(done.stdout + done.stderr)
 
 
 def _mails(tally):

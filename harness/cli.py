@@ -48,9 +48,10 @@ def _refresh(_args):
 
 def _build(args):
     plan = matrix.load()
-    for name in args.kernel or plan.kernels:
+    for name in args.kernel:
         if name not in plan.kernels:
             raise LabError(f"no kernel {name!r}: ./lab list shows them", USAGE)
+    for name in args.kernel or plan.kernels:
         ui.say(kernel.build(plan.kernels[name], args.tree).image)
     return PASS
 
@@ -93,9 +94,9 @@ def _boot(args):
 
 def _again(args):
     plan = matrix.load()
-    last = results.latest()
-    names = args.cell or [name for name, outcome in last.items() if not outcome.ok]
-    return _run(plan.pick(names or list(last)), plan, args.tree, rebuild=False)
+    last, name = results.latest()
+    chosen = args.cell or [cell for cell, outcome in last.items() if not outcome.ok]
+    return _run(plan.pick(chosen or list(last)), plan, name, rebuild=False)
 
 
 def _shell(args):
@@ -178,7 +179,7 @@ def _parser():
     command.add_argument("cell", nargs="*", help="default: all that have suites")
     command = of_tree(add("boot", _boot, "build and boot cells"))
     command.add_argument("cell", nargs="+")
-    command = of_tree(add("again", _again, "boot cells of the last run without building"))
+    command = add("again", _again, "boot cells of the last run without building")
     command.add_argument("cell", nargs="*", help="default: those that failed, else all")
     command = of_tree(add("shell", _shell, "a shell in the guest of a cell"))
     command.add_argument("cell")

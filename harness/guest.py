@@ -36,7 +36,7 @@ def _newer(path, inputs):
 
 
 def _build(built, work, archive, shell):
-    root = work / "root"
+    root = work / archive.stem
     log = built.dir / "lab-guest.log"
     paths.remove(log)
     for name in _DIRECTORIES:
@@ -60,8 +60,9 @@ def _run(cmd, log, **kw):
 
 def _pack(root, archive, log):
     names = "\n".join(sorted(str(path.relative_to(root)) for path in root.rglob("*")))
+    partial = archive.with_suffix(".partial")
     done = process.run(["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0",
-                        "-F", archive], cwd=root, input=names + "\n", log=log)
+                        "-F", partial], cwd=root, input=names + "\n", log=log)
     if done.returncode:
-        paths.remove(archive)
         raise LabError(f"cpio: {process.last_line(done.stdout)} (log: {log})", BUILD)
+    partial.replace(archive)

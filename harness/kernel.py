@@ -100,7 +100,9 @@ def _build(made, what):
 
 
 def _first_error(output):
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    # kunit.py prefixes the first line of what make said.
+    lines = [line.strip().removeprefix("ERROR:root:") for line in output.splitlines()
+             if line.strip()]
     errors = [line for line in lines if "error:" in line.lower() or "Missing:" in line]
     return (errors or lines or ["no output"])[0]
 

@@ -67,6 +67,9 @@ def load(path=None):
     """Read matrix.toml; LabError USAGE names the entry that makes no sense."""
     path = path or paths.ROOT / "matrix.toml"
     data = toml.load(path)
+    for kind in data:
+        if kind not in ("kernel", "cell"):
+            raise LabError(f"{path.name}: {kind}: neither a kernel nor a cell", USAGE)
 
     def entries(kind, make):
         made = {}

@@ -68,19 +68,21 @@ def runs():
 
 
 def latest():
-    """{cell: Outcome} of the newest run; LabError USAGE if there is none."""
+    """({cell: Outcome}, tree) of the newest run; LabError USAGE if there is none."""
     for run in runs():
-        found = {}
+        found, tree = {}, None
         for path in sorted(run.glob("*/outcome.json")):
-            found[path.parent.name] = Outcome(**json.loads(path.read_text("utf-8")))
+            kept = json.loads(path.read_text("utf-8"))
+            tree = kept.pop("tree")
+            found[path.parent.name] = Outcome(**kept)
         if found:
-            return found
+            return found, tree
     raise LabError("nothing to repeat: ./lab demo or ./lab kunit first", USAGE)
 
 
-def save(where, outcome, cmd):
-    """Keep `outcome` and the argv that led to it in the directory `where`."""
-    text = json.dumps(asdict(outcome), indent=1) + "\n"
+def save(where, outcome, tree, cmd):
+    """Keep `outcome`, the tree it is of and the argv that led to it in `where`."""
+    text = json.dumps({**asdict(outcome), "tree": tree}, indent=1) + "\n"
     paths.replace(where / "outcome.json", text.encode())
     line = " ".join(shlex.quote(str(word)) for word in cmd)
     paths.replace(where / "command", f"{line}\n".encode())
@@ -91,7 +93,7 @@ def judge(cell, report, console, ran=""):
 
     report   path of the JSON that kunit.py wrote; may not exist
     console  all that the kernel printed
-    ran      what kunit.py itself printed
+    ran      what kunit.py itself printed, or why QEMU was ended
     """
     outcome = Outcome(cell)
     if report.exists():
@@ -99,7 +101,7 @@ def judge(cell, report, console, ran=""):
     splat = _SPLAT.search(console)
     if "Kernel panic - not syncing" in console:
         outcome.problem, outcome.hung = "the kernel panicked", True
-    elif "timed out after" in ran:
+    elif "timed out after" in ran or "hung" in ran:
         outcome.problem, outcome.hung = "the boot hung", True
     elif not outcome.passed + outcome.failed + outcome.skipped:
         outcome.problem, outcome.hung = "no test has run", True

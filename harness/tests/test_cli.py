@@ -1,0 +1,356 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The command line and ./lab check: one line for an error, one status for all."""
+
+import contextlib
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+from unittest import mock
+
+from harness import (cells, check, cli, errors, kernel, mails, matrix, packages, process,
+                     results, style, tree, ui)
+from harness.errors import (APPLY, BOOT, BUILD, ENVIRONMENT, FAILED, FETCH, INTERRUPTED,
+                            PASS, STYLE, USAGE, LabError)
+from harness.results import Outcome
+from harness.tests import Sandbox
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+MATRIX = '''
+[kernel.k]
+arch = "x86_64"
+[kernel.other]
+arch = "x86_64"
+[cell.one]
+what = "1"
+kernel = "k"
+suites = "dma*"
+quick = true
+[cell.two]
+what = "2"
+kernel = "k"
+demo = "plain"
+quick = true
+[cell.three]
+what = "3"
+kernel = "other"
+suites = "dma*"
+'''
+
+
+class Lab(Sandbox):
+    """Calls main() with what it would do for minutes replaced."""
+
+    def setUp(self):
+        super().setUp()
+        (self.root / "matrix.toml").write_text(MATRIX)
+        self.enter(mock.patch.object(process, "catch_termination"))
+        self.build = self.enter(mock.patch.object(
+            kernel, "build", side_effect=lambda which, name="series": kernel.at(which)))
+        self.outcomes = {}
+        self.run_cell = self.enter(mock.patch.object(cells, "run", side_effect=self.boot))
+
+    def boot(self, cell, _built, directory):
+        """cells.run() with what `outcomes` has for the cell: (passed, failed, ...)."""
+        outcome = Outcome(cell.name, *self.outcomes.get(cell.name, (3,)))
+        results.save(directory / cell.name, outcome, "series", ["true"])
+        return outcome
+
+    def lab(self, *argv):
+        """Run ./lab; returns the status and the lines of stdout and of stderr."""
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            with contextlib.redirect_stderr(io.StringIO()) as err:
+                status = cli.main(argv)
+        return status, out.getvalue().splitlines(), err.getvalue().splitlines()
+
+    def booted(self):
+        return [call.args[0].name for call in self.run_cell.call_args_list]
+
+
+class Usage(Lab):
+    def commands(self):
+        return next(action.choices for action in cli._parser()._actions if action.choices)
+
+    def test_help(self):
+        for argv in [[], *([name] for name in self.commands())]:
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                with self.assertRaises(SystemExit) as caught:
+                    cli.main([*argv, "--help"])
+            self.assertEqual(caught.exception.code, PASS, argv)
+            self.assertIn(" ".join(["usage: ./lab", *argv]), out.getvalue())
+
+    def test_help_names_all(self):
+        text = cli._parser().format_help()
+        for name in self.commands():
+            self.assertIn(f"    {name} ", text)
+        for name, status in vars(errors).items():
+            if isinstance(status, int):
+                self.assertIn(f"{status} ", text, name)
+
+    def test_errors(self):
+        for line, words in (("", ["COMMAND"]), ("frobnicate", ["frobnicate"]),
+                            ("check --fast", ["--fast"]), ("--fast", []),
+                            ("demo --tree mainline", ["mainline", "./lab demo --help"]),
+                            ("boot", ["cell"]), ("check one", ["one"]),
+                            ("tree mainline", ["mainline"]),
+                            ("build one", ["one", "./lab list"]),
+                            ("boot nosuch", ["nosuch", "./lab list"]),
+                            ("kunit one nosuch", ["nosuch"]),
+                            ("kunit two", ["./lab boot"]),
+                            ("shell nosuch", ["nosuch"]), ("shell t*", ["2 cells"]),
+                            ("again", ["nothing to repeat"])):
+            status, out, err = self.lab(*line.split())
+            self.assertEqual((status, out, len(err)), (USAGE, [], 1), (line, err))
+            self.assertTrue(err[0].startswith("lab: "))
+            for word in words:
+                self.assertIn(word, err[0])
+        self.build.assert_not_called()
+        self.run_cell.assert_not_called()
+
+    def test_broken_matrix(self):
+        (self.root / "matrix.toml").write_text("[cell\n")
+        for line in ("list", "check", "demo", "build", "boot x"):
+            status, out, err = self.lab(*line.split())
+            self.assertEqual((status, out, len(err)), (USAGE, [], 1), line)
+
+    def test_status_of_an_error(self):
+        for status in (FAILED, USAGE, FETCH, APPLY, STYLE, BUILD, BOOT, ENVIRONMENT):
+            with mock.patch.object(check, "run", side_effect=LabError("a\nb", status)):
+                self.assertEqual(self.lab("check"), (status, [], ["lab: a b"]))
+
+    def test_interrupted(self):
+        with mock.patch.object(check, "run", side_effect=KeyboardInterrupt):
+            status, out, err = self.lab("check")
+        self.assertEqual((status, out, len(err)), (INTERRUPTED, [], 1))
+
+    def test_plain_output(self):
+        """A program that reads the output sees no escape sequences, and a reader
+        that goes away ends it quietly."""
+        env = {**os.environ, "TERM": "xterm-256color", "LAB_ROOT": str(self.root)}
+        done = subprocess.run([CHECKOUT / "lab", "list"], env=env, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.assertEqual((done.returncode, done.stderr), (PASS, ""))
+        self.assertIn("kernel k: x86_64", done.stdout)
+        self.assertNotIn("\033", done.stdout)
+        read, write = os.pipe()
+        os.close(read)
+        done = subprocess.run([CHECKOUT / "lab", "list"], env=env, text=True,
+                              stdout=write, stderr=subprocess.PIPE)
+        os.close(write)
+        self.assertEqual((done.returncode, done.stderr), (FAILED, ""))
+
+    def test_steps_without_a_terminal(self):
+        with mock.patch.dict(os.environ, TERM="xterm-256color"):
+            with contextlib.redirect_stderr(io.StringIO()) as err, ui.step("work"):
+                ui.note("said")
+        self.assertRegex(err.getvalue(), r"\Asaid\nwork \.\.\. 0\.\d s\n\Z")
+
+
+class Commands(Lab):
+    def test_list(self):
+        status, out, err = self.lab("list")
+        self.assertEqual((status, err), (PASS, []))
+        self.assertEqual(len(out), 5)
+        self.assertNotIn("--full", out[2])
+        self.assertIn("(--full)", out[4])
+
+    def test_boot(self):
+        status, out, _ = self.lab("boot", "t*", "one")
+        self.assertEqual((status, self.booted()), (PASS, ["one", "two", "three"]))
+        self.assertEqual(self.build.call_count, 2)
+        self.assertTrue(out[-1].startswith("3 of 3 cells passed; results: "))
+
+    def test_boot_that_fails(self):
+        self.outcomes = {"one": (2, 1)}
+        status, out, err = self.lab("boot", "*")
+        self.assertEqual(status, FAILED)
+        self.assertIn("FAIL  one: 2 passed, 1 failed, 0 skipped", out)
+        self.assertIn("ok    two: 3 passed, 0 failed, 0 skipped", out)
+        self.assertTrue(out[-1].startswith("2 of 3 cells passed; results: "))
+        self.assertTrue(err[0].endswith("/one"))
+
+    def test_boot_that_hangs(self):
+        self.outcomes = {"one": (2, 1), "two": (0, 0, 0, "the boot hung", True)}
+        self.assertEqual(self.lab("boot", "*")[0], BOOT)
+
+    def test_nothing_has_run(self):
+        self.outcomes = {"one": (0, 0, 9)}
+        self.assertEqual(self.lab("boot", "one")[0], FAILED)
+
+    def test_kunit(self):
+        self.assertEqual(self.lab("kunit")[0], PASS)
+        self.assertEqual(self.booted(), ["one", "three"])
+
+    def test_again(self):
+        self.outcomes = {"one": (2, 1)}
+        self.lab("boot", "one", "two")
+        self.build.reset_mock()
+        for outcomes, again in (({}, ["one"]), ({}, ["one"])):
+            self.run_cell.reset_mock()
+            self.outcomes = outcomes
+            self.assertEqual(self.lab("again")[0], PASS)
+            self.assertEqual(self.booted(), again)
+        self.build.assert_not_called()
+
+    def test_build(self):
+        status, out, _ = self.lab("build", "--tree", "base")
+        self.assertEqual(status, PASS)
+        self.assertEqual([call.args[1] for call in self.build.call_args_list],
+                         ["base", "base"])
+        self.assertEqual(len(out), 2)
+
+    def test_doctor(self):
+        for good, status, last in ((True, PASS, "everything is there"),
+                                   (False, ENVIRONMENT, "1 things are wanted")):
+            rows = [("git", True, "2.39"), ("disk", good, "9 GiB free")]
+            with mock.patch.object(packages, "doctor", return_value=rows):
+                found, out, _ = self.lab("doctor")
+            self.assertEqual(found, status)
+            self.assertIn(last, out[-1])
+            self.assertEqual(out[1][:4], "ok  " if good else "WANT")
+
+    def test_refresh(self):
+        for changed, last in (([], "nothing to write"), (["a", "b"], "2 files written")):
+            with mock.patch.object(tree, "tree"):
+                with mock.patch.object(mails, "refresh", return_value=changed):
+                    status, out, _ = self.lab("refresh")
+            self.assertEqual((status, out[:-1]), (PASS, changed))
+            self.assertIn(last, out[-1])
+
+
+class Tally(Sandbox):
+    def setUp(self):
+        super().setUp()
+        self.out = self.enter(contextlib.redirect_stdout(io.StringIO()))
+        self.tally = check.Tally()
+
+    def test_last_line(self):
+        self.tally.one("a")
+        self.assertEqual(str(self.tally), "1 passed, 0 failed")
+        self.tally.add("b", 20, 3)
+        self.assertEqual(str(self.tally), "21 passed, 3 failed")
+        self.tally.add("c", skipped=4)
+        self.assertEqual(str(self.tally), "21 passed, 3 failed, 4 skipped")
+        self.assertEqual(self.out.getvalue(), "ok    a\nFAIL  b\nok    c\n")
+
+    def test_first_failure(self):
+        self.tally.one("a", "", STYLE)
+        self.assertEqual(self.tally.status, PASS)
+        self.tally.one("b", "is bad", BUILD)
+        self.tally.one("c", "is worse", BOOT)
+        self.tally.one("d")
+        self.assertEqual(self.tally.status, BUILD)
+        self.assertIn("FAIL  b: is bad\n", self.out.getvalue())
+
+    def harness(self, tests):
+        """Count what the harness of another checkout has for tests."""
+        where = self.root / "harness/tests"
+        where.mkdir(parents=True)
+        for name in (where.parent, where):
+            (name / "__init__.py").write_text("")
+        (where / "test_x.py").write_text(f"import unittest\n{tests}")
+        check._harness(self.tally)
+        return str(self.tally)
+
+    def test_harness(self):
+        self.assertEqual(self.harness(
+            "class X(unittest.TestCase):\n"
+            "    def test_a(self): pass\n    def test_b(self): self.fail('why')\n"
+            "    def test_c(self): 1 / 0\n    def test_d(self): self.skipTest('x')\n"),
+            "1 passed, 2 failed, 1 skipped")
+        self.assertEqual(self.tally.status, FAILED)
+        self.assertIn("AssertionError: why", self.stderr.getvalue())
+
+    def test_harness_passes(self):
+        text = "class X(unittest.TestCase):\n    def test_a(self): print('failures=7')\n"
+        self.assertEqual(self.harness(text), "1 passed, 0 failed")
+        self.assertEqual(self.tally.status, PASS)
+
+    def test_harness_without_tests(self):
+        self.assertEqual(self.harness(""), "0 passed, 1 failed")
+
+    def test_harness_that_is_broken(self):
+        self.assertEqual(self.harness("this is no Python"), "0 passed, 1 failed")
+
+
+class Check(Lab):
+    def setUp(self):
+        super().setUp()
+        (self.root / "series/0001-x.patch").write_text("")
+        self.enter(mock.patch.object(check, "_harness"))
+        self.enter(mock.patch.multiple(tree, tree=mock.DEFAULT,
+                                       provenance=lambda: "stock is Linux"))
+        self.enter(mock.patch.object(tree, "mails",
+                                     return_value=[self.root / "series/0001-x.patch"]))
+        self.outdated = self.enter(mock.patch.object(mails, "outdated", return_value=[]))
+        self.style = self.enter(mock.patch.object(style, "complaints", return_value=[]))
+
+    def check(self, *argv):
+        status, out, _ = self.lab("check", *argv)
+        return status, out
+
+    def test_good(self):
+        status, out = self.check()
+        self.assertEqual((status, out[-1]), (PASS, "10 passed, 0 failed"))
+        self.assertEqual(self.booted(), ["one", "two"])
+        self.assertEqual(self.build.call_count, 1)
+
+    def test_full(self):
+        self.outcomes = {"three": (1, 0, 5)}
+        status, out = self.check("--full")
+        self.assertEqual((status, out[-1]), (PASS, "12 passed, 0 failed, 5 skipped"))
+
+    def test_style(self):
+        self.style.return_value = ["a.c:1: ERROR:X: y", "another"]
+        self.outdated.return_value = ["0001-x.patch"]
+        self.outcomes = {"one": (1, 2)}
+        status, out = self.check()
+        self.assertEqual((status, out[-1]), (STYLE, "6 passed, 4 failed"))
+        self.assertIn("0001-x.patch: 2 complaints, the first: a.c:1: ERROR:X: y",
+                      "\n".join(out))
+        self.assertIn("0001-x.patch would change", "\n".join(out))
+
+    def test_does_not_apply(self):
+        tree.tree.side_effect = LabError("0001 does not apply", APPLY)
+        status, out = self.check()
+        self.assertEqual((status, out[-1]), (APPLY, "0 passed, 1 failed"))
+        self.build.assert_not_called()
+
+    def test_does_not_build(self):
+        good = self.build.side_effect
+        self.build.side_effect = lambda which, name="series": (
+            good(which) if which.name == "other" else self.fail_with(BUILD))
+        status, out = self.check("--full")
+        self.assertEqual((status, self.booted()), (BUILD, ["three"]))
+        self.assertEqual(out[-1], "7 passed, 1 failed")
+
+    def fail_with(self, status):
+        raise LabError("a.c:1: error: x", status)
+
+    def test_hangs(self):
+        """One boot that hangs does not keep the others from being made."""
+        self.outcomes = {"one": (0, 0, 0, "the boot hung", True)}
+        status, out = self.check()
+        self.assertEqual((status, self.booted()), (BOOT, ["one", "two"]))
+        self.assertIn("FAIL  one: 0 passed, 0 failed, 0 skipped: the boot hung", out)
+        self.run_cell.side_effect = lambda *_: self.fail_with(BOOT)
+        status, out = self.check()
+        self.assertEqual((status, out[-1]), (BOOT, "4 passed, 2 failed"))
+
+    def test_a_splat_fails_the_check(self):
+        self.outcomes = {"two": (3, 0, 0, "the kernel complained: WARNING: x")}
+        status, out = self.check()
+        self.assertEqual((status, out[-1]), (FAILED, "10 passed, 1 failed"))
+
+    def test_all_skipped(self):
+        self.outcomes = {"two": (0, 0, 3)}
+        status, out = self.check()
+        self.assertEqual((status, out[-1]), (FAILED, "7 passed, 1 failed, 3 skipped"))
+
+    def test_not_the_fault_of_the_series(self):
+        for place in (self.run_cell, self.build, self.style, tree.tree):
+            for status in (FETCH, ENVIRONMENT):
+                place.side_effect = LabError("no", status)
+                status_of_all, _, err = self.lab("check")
+                self.assertEqual((status_of_all, err[-1]), (status, "lab: no"))

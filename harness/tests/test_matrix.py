@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""matrix.toml: what makes no sense is named, and ours makes sense."""
+
+import unittest
+
+from harness import matrix, paths
+from harness.errors import USAGE
+from harness.tests import Sandbox
+
+GOOD = '''
+[kernel.x86_64]
+arch = "x86_64"
+fragments = ["slim"]
+
+[cell.plain]
+what = "a"
+kernel = "x86_64"
+suites = "dma*"
+
+[cell.demo-plain]
+what = "b"
+kernel = "x86_64"
+memory = "5G"
+demo = "plain"
+quick = true
+
+[cell.demo-force]
+what = "c"
+kernel = "x86_64"
+demo = "force"
+'''
+
+
+class Matrix(Sandbox):
+    def setUp(self):
+        super().setUp()
+        (self.root / "configs").mkdir()
+        (self.root / "configs/slim.config").write_text("")
+
+    def load(self, old="", new=""):
+        self.assertIn(old, GOOD)
+        (self.root / "matrix.toml").write_text(GOOD.replace(old, new, 1))
+        return matrix.load()
+
+    def refused(self, old, new, *words):
+        with self.fails(USAGE, "matrix.toml", *words):
+            self.load(old, new)
+
+    def test_good(self):
+        plan = self.load()
+        cell = plan.cells["demo-plain"]
+        self.assertEqual((cell.memory, cell.demo, cell.suites, cell.quick, cell.args),
+                         ("5G", "plain", "", True, []))
+        self.assertEqual(plan.cells["plain"].memory, "1G")
+        self.assertEqual(plan.kernel_of(cell).configs(),
+                         [self.root / "configs/slim.config"])
+
+    def test_unknown_arch(self):
+        self.refused('arch = "x86_64"', 'arch = "vax"', "kernel.x86_64", "x86_64")
+
+    def test_unknown_kernel(self):
+        self.refused('kernel = "x86_64"', 'kernel = "riscv"', "cell.plain",
+                     "no kernel.riscv")
+
+    def test_missing_fragment(self):
+        self.refused('["slim"]', '["slim", "fat"]', "kernel.x86_64", "configs/fat.config")
+
+    def test_keys(self):
+        self.refused('what = "b"', 'what = "b"\ncolour = 1', "cell.demo-plain", "colour")
+        self.refused('arch =', 'size = 1\narch =', "kernel.x86_64", "size")
+        self.refused('what = "c"\n', '', "cell.demo-force", "what")
+
+    def test_suites_or_demo(self):
+        both = 'suites = "dma*"\ndemo = "plain"'
+        for text in (both, "", 'demo = "unheard-of"'):
+            self.refused('suites = "dma*"', text, "cell.plain", "either suites or demo")
+
+    def test_not_toml(self):
+        self.refused("[cell.plain]", "[cell.plain", "line")
+
+    def test_pick(self):
+        plan = self.load()
+
+        def names(*patterns):
+            return [cell.name for cell in plan.pick(patterns)]
+        self.assertEqual(names("demo-force", "pl*"), ["plain", "demo-force"])
+        self.assertEqual(names("*plain", "plain"), ["plain", "demo-plain"])
+        for unknown in ("force", "arm64*"):
+            with self.fails(USAGE, unknown, "./lab list"):
+                names("plain", unknown)
+
+
+class Ours(unittest.TestCase):
+    def test_ours(self):
+        plan = matrix.load()
+        self.assertTrue(any(cell.quick and cell.suites for cell in plan.cells.values()))
+        demos = {cell.demo for cell in plan.cells.values() if cell.demo}
+        self.assertEqual(demos, set(matrix.DEMOS) - {"shell"})
+        text = (paths.ROOT / "guest/demo.c").read_text(encoding="utf-8")
+        for name in demos:
+            self.assertIn(f'"{name}", ', text)

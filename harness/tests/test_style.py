@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""checkpatch: an exception covers its type in its files and nothing else."""
+
+import unittest
+from unittest import mock
+
+from harness import style, tree
+from harness.tests import Sandbox
+
+# As checkpatch prints them.
+EXCEPTED = """\
+include/linux/dma-mapping.h:95: CHECK:BIT_MACRO: Prefer using the BIT macro
+tools/virtio/linux/dma-mapping.h:63: CHECK:BIT_MACRO: Prefer using the BIT macro
+include/trace/events/dma.h:98: CHECK:PARENTHESIS_ALIGNMENT: Alignment should match open parenthesis
+include/trace/events/dma.h:103: CHECK:OPEN_ENDED_LINE: Lines should not end with a '('
+kernel/dma/.kunitconfig:13: WARNING:FILE_PATH_CHANGES: added, moved or deleted file(s), does MAINTAINERS need updating?
+"""
+COMPLAINTS = """\
+:63: WARNING:COMMIT_LOG_LONG_LINE: Prefer a maximum 75 chars per line (possible unwrapped commit description?)
+:63: WARNING:TYPO_SPELLING: 'teh' may be misspelled - perhaps 'the'?
+kernel/dma/direct.c:95: CHECK:BIT_MACRO: Prefer using the BIT macro
+kernel/dma/direct.c:98: CHECK:PARENTHESIS_ALIGNMENT: Alignment should match open parenthesis
+include/trace/events/dma.h:95: CHECK:BIT_MACRO: Prefer using the BIT macro
+include/linux/dma-mapping.h:103: CHECK:OPEN_ENDED_LINE: Lines should not end with a '('
+No codespell typos will be found - file '/usr/share/codespell/dictionary.txt': No such file or directory
+Traceback (most recent call last):
+  File "<string>", line 1, in <module>
+ModuleNotFoundError: No module named 'ply'
+"""
+
+
+class Filtered(unittest.TestCase):
+    def test_exceptions(self):
+        self.assertEqual(style.filtered(EXCEPTED + "\n"), [])
+
+    def test_the_rest(self):
+        text = EXCEPTED + COMPLAINTS + "\n" + EXCEPTED
+        self.assertEqual(style.filtered(text), COMPLAINTS.splitlines())
+
+    def test_every_exception_has_its_reason(self):
+        for name, kind, why in style.EXCEPTIONS:
+            self.assertTrue(name and kind.isupper() and why)
+
+
+class Complaints(Sandbox):
+    def test_mail(self):
+        script = self.top / "tree/scripts/checkpatch.pl"
+        script.parent.mkdir(parents=True)
+        script.write_text(f"#!/bin/sh\necho \"$*\" > {self.top}/args\n"
+                          "echo 'a.c:1: ERROR:TRAILING_WHITESPACE: x'\necho oops >&2\n"
+                          "exit 1\n")
+        script.chmod(0o755)
+        with mock.patch.object(tree, "tree", return_value=self.top / "tree"):
+            found = style.complaints(self.top / "0001-x.patch")
+        self.assertEqual(found, ["a.c:1: ERROR:TRAILING_WHITESPACE: x", "oops"])
+        args = (self.top / "args").read_text().split()
+        self.assertIn("--strict", args)
+        self.assertEqual(args[-1], str(self.top / "0001-x.patch"))
