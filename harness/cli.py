@@ -204,3 +204,7 @@ def main(argv=None):
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    except OSError as err:
+        what = f"{err.filename}: {err.strerror}" if err.filename else str(err)
+        print(f"lab: {what}; ./lab doctor shows what is used", file=sys.stderr)
+        return ENVIRONMENT
