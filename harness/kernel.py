@@ -85,7 +85,7 @@ def _build(made, what):
     log = made.dir / "lab-build.log"
     paths.remove(log)
     start = time.time()
-    configs = [made.source / "kernel/dma", *made.kernel.configs()]
+    configs = [_own_config(made.source), *made.kernel.configs()]
     cmd = made.kunit("build", f"--jobs={jobs()}",
                      *(f"--kunitconfig={config}" for config in configs),
                      *(f"--make_options={option}" for option in make_options()))
@@ -97,6 +97,14 @@ def _build(made, what):
         raise LabError(f"{what}: {_first_error(done.stdout)} (log: {log})", BUILD)
     ui.note(f"{objects(made.dir, start)} of {objects(made.dir)} objects compiled")
     return made
+
+
+def _own_config(source):
+    """Where the .kunitconfig of the tests is; for trees without them, what boots
+    need of it."""
+    if source.name == "series":
+        return source / "kernel/dma"
+    return paths.ROOT / "configs" / "untested.config"
 
 
 def _first_error(output):
