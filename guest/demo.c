@@ -12,6 +12,8 @@
  *           as the mapping stands; with it the mapping is refused
  *   beyond  (boot with -m 5G) the same, because the page lies above the
  *           device's 32-bit DMA mask
+ *   xen     (boot as dom0 of Xen with -m 5G) the same, because the machine frame
+ *           of the page does, while the kernel takes it for one below
  *   shell   no scenario, /bin/busybox sh if there is one
  *
  * Results are KTAP on the console. Before each result a "# row:" line carries
@@ -82,6 +84,12 @@ static const struct scenario scenarios[] = {
 	},
 	{
 		"beyond", FOUR_GIB, ~0ULL, {
+			{ "without_attribute_beyond_mask_stale", false, STALE },
+			{ "with_attribute_beyond_mask_refused", true, REFUSED },
+		},
+	},
+	{
+		"xen", 0, FOUR_GIB, {
 			{ "without_attribute_beyond_mask_stale", false, STALE },
 			{ "with_attribute_beyond_mask_refused", true, REFUSED },
 		},

@@ -3,6 +3,7 @@
 
 import argparse
 import contextlib
+import dataclasses
 import os
 import subprocess
 import sys
@@ -24,7 +25,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _demo(args):
-    return demo.run(args.tree)
+    return demo.run(args.tree, args.cell)
 
 
 def _check(args):
@@ -108,11 +109,10 @@ def _shell(args):
     packages.need("guest")
     built = kernel.build(plan.kernel_of(cell), args.tree)
     words = [word for word in cell.args if not word.startswith("demo=")]
-    cmd = qemu.command(built.kernel.arch, built.image, memory=cell.memory,
-                       args=["kunit.enable=0", "demo=shell", *words],
-                       devices=cell.devices or ["edu,dma_mask=0xffffffff"],
-                       initrd=guest.initramfs(built, shell=True),
-                       accelerator=qemu.accelerator(built.kernel.arch, built.image))
+    cell = dataclasses.replace(cell, args=words,
+                               devices=cell.devices or ["edu,dma_mask=0xffffffff"])
+    cmd = cells.command(cell, built, ["kunit.enable=0", "demo=shell"],
+                        guest.initramfs(built, shell=True))
     cmd[cmd.index("stdio")] = "mon:stdio"
     ui.note("a shell in the guest: exit ends it, Ctrl-A X ends QEMU")
     # The terminal is the guest's: no process group of its own, unlike in run().
@@ -165,7 +165,8 @@ def _parser():
                              help="which kernel source (default: %(default)s)")
         return command
 
-    of_tree(add("demo", _demo, "show on real DMA what the attribute does"))
+    command = of_tree(add("demo", _demo, "show on real DMA what the attribute does"))
+    command.add_argument("cell", nargs="*", help="default: all but those under Xen")
     command = add("check", _check, "run the tests")
     command.add_argument("--full", action="store_true", help="all cells of matrix.toml")
     command = add("tree", _tree, "make a kernel tree and print its path")

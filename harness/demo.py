@@ -6,21 +6,27 @@ import json
 import re
 
 from . import cells, kernel, matrix, packages, results, ui
-from .errors import BOOT, FAILED, PASS
+from .errors import BOOT, FAILED, PASS, USAGE, LabError
 
 _ROW = re.compile(r"# row: (\{.*\})")
 _HEAD = ("boot", "mapping request", "page", "answer", "device wrote", "process sees",
          "what happened")
 
 
-def run(name="series"):
+def run(name="series", patterns=()):
     """Build tree `name`, boot the demo's scenarios, print the table.
+
+    The scenarios are those that `patterns` names, or all that do without Xen.
 
     Returns an exit status: FAILED if a row is not as it has to be, BOOT if a boot
     hung or panicked. Raises what kernel.build() and cells.run() raise.
     """
     plan = matrix.load()
-    chosen = [cell for cell in plan.cells.values() if cell.demo]
+    chosen = plan.pick(patterns or ["*"])
+    if patterns and any(not cell.demo for cell in chosen):
+        raise LabError("not all of these cells are of the demo: ./lab boot runs any",
+                       USAGE)
+    chosen = [cell for cell in chosen if cell.demo and (patterns or not cell.xen)]
     packages.need("build", "guest", *{plan.kernel_of(cell).arch for cell in chosen})
     built = {cell.kernel: None for cell in chosen}
     for which in built:

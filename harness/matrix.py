@@ -8,7 +8,7 @@ from . import paths, toml
 from .errors import USAGE, LabError
 
 ARCHES = ("x86_64",)
-DEMOS = ("plain", "force", "beyond", "shell")
+DEMOS = ("plain", "force", "beyond", "xen", "shell")
 
 
 @dataclass
@@ -34,6 +34,7 @@ class Cell:
     memory: str = "1G"                          # QEMU's -m
     args: list = field(default_factory=list)    # kernel command line
     devices: list = field(default_factory=list)  # QEMU's -device
+    xen: list = field(default_factory=list)     # boot as dom0 of Xen, with its arguments
     suites: str = ""                            # kunit.filter_glob
     demo: str = ""                              # demo= of guest/demo.c
     timeout: int = 120                          # seconds

@@ -203,7 +203,7 @@ def _from_tarball(tarball, have):
 def _from_package():
     packages.need("source")
     base = known()
-    deb = _cached(base) or _download(base)
+    deb = package(base)
     package_version = _package_version(deb)
     scratch = _fresh("deb.partial")
     try:
@@ -224,6 +224,17 @@ def _from_package():
         paths.remove(scratch)
     return Source(version, f"Debian {base['package']} {package_version}", sha256,
                   f"package {sha256}", unpacked)
+
+
+def package(base):
+    """The .deb of base["package"]: the newest in downloads(), or else fetched from
+    base["suite"] of Debian's archive.  LabError FETCH ends with base["out"], if
+    given, in place of ways_out()."""
+    return _cached(base) or _download(base)
+
+
+def _out(base):
+    return base.get("out") or ways_out()
 
 
 def _package_version(deb):
@@ -248,7 +259,7 @@ def _verify(deb, base):
         os.replace(deb, bad)
         raise LabError(f"{deb.name} is truncated or altered (sha256 {actual}, not "
                        f"{expected}), it is now {bad}: run again to download it, or "
-                       f"{ways_out()}", FETCH)
+                       f"{_out(base)}", FETCH)
 
 
 def _cached(base):
@@ -265,7 +276,7 @@ def _download(base):
     """Let apt fetch and verify the package, with a state of its own, and put it
     into downloads()."""
     if not shutil.which("apt-get"):
-        raise LabError(f"no apt to fetch {base['package']} with; {ways_out()}", FETCH)
+        raise LabError(f"no apt to fetch {base['package']} with; {_out(base)}", FETCH)
     paths.want_free(2 * ROOM, paths.downloads())
     partial = paths.downloads() / "partial"
     paths.remove(partial)
@@ -280,12 +291,13 @@ def _download(base):
         _apt(["download", base["package"]], base, log, env=env, cwd=partial)
     debs = sorted(partial.glob(f"{base['package']}_*.deb"))
     if not debs:
-        raise LabError(f"apt fetched no {base['package']} (log: {log}); {ways_out()}",
+        raise LabError(f"apt fetched no {base['package']} (log: {log}); {_out(base)}",
                        FETCH)
     deb = debs[-1]
     if _package_version(deb) not in base.get("versions", {}):
-        ui.note(f"{deb.name} is a version that base/base.toml does not know; "
-                "apt has verified it")
+        if "out" not in base:
+            ui.note(f"{deb.name} is a version that base/base.toml does not know; "
+                    "apt has verified it")
         paths.replace(deb.with_name(deb.name + ".sha256"), (_sha256(deb) + "\n").encode())
     _verify(deb, base)
     with paths.guard(partial):
@@ -307,10 +319,10 @@ def _apt(args, base, log, **kw):
         if re.search(r"Unable to locate package|no installation candidate|"
                      r"No packages found|does not have a Release file|\b404\b", text):
             raise LabError(f"{base['package']} is no longer in {base['suite']} of the "
-                           f"archive that apt uses (log: {log}); {ways_out()}",
+                           f"archive that apt uses (log: {log}); {_out(base)}",
                            FETCH) from err
         raise LabError(f"{base['package']} cannot be downloaded, is there a network? "
-                       f"({err}); {ways_out()}", FETCH) from err
+                       f"({err}); {_out(base)}", FETCH) from err
 
 
 def _archive():
