@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Running cells: boot, have kunit.py read what comes out, keep the results."""
 
+import shlex
 import shutil
 import subprocess
 
@@ -33,8 +34,8 @@ def run(cell, built, run_dir):
 def _suites(cell, built, where):
     """Boots into KUnit: kunit.py starts QEMU itself."""
     report = where / "results.json"
-    options = [f"--qemu_args=-m {cell.memory}", f"--timeout={cell.timeout}",
-               *(f"--qemu_args=-device {device}" for device in cell.devices),
+    machine = shlex.join(qemu.hardware(cell, built, where))
+    options = [f"--qemu_args={machine}", f"--timeout={cell.timeout}",
                *(f"--kernel_args={arg}" for arg in ["panic=-1", *cell.args]),
                f"--json={report}", f"--junit={where / 'junit.xml'}", cell.suites]
     cmd = built.kunit("exec", *options)
@@ -52,10 +53,13 @@ def _suites(cell, built, where):
             ["env", *(f"{key}={value}" for key, value in env.items()), *cmd])
 
 
-def command(cell, built, args, initrd=None):
-    """The argv of QEMU for a boot of `cell` with the further kernel arguments `args`."""
-    options = {"memory": cell.memory, "args": [*args, *cell.args],
-               "devices": cell.devices, "initrd": initrd}
+def command(cell, built, where, args, initrd=None):
+    """The argv of QEMU for a boot of `cell` with the further kernel arguments `args`.
+
+    What it needs besides is made in the directory `where`.
+    """
+    options = {"machine": qemu.hardware(cell, built, where), "initrd": initrd,
+               "args": [*args, *cell.args]}
     if cell.xen:
         return qemu.xen_command(xen.hypervisor(), cell.xen, built.image, **options)
     arch = built.kernel.arch
@@ -69,11 +73,11 @@ def _direct(cell, built, where):
     console = where / "console.log"
     report = where / "results.json"
     if cell.demo:
-        cmd = command(cell, built, ["kunit.enable=0", f"demo={cell.demo}"],
+        cmd = command(cell, built, where, ["kunit.enable=0", f"demo={cell.demo}"],
                       guest.initramfs(built))
     else:
-        cmd = command(cell, built, [f"kunit.filter_glob={cell.suites}",
-                                    "kunit_shutdown=reboot"])
+        cmd = command(cell, built, where, [f"kunit.filter_glob={cell.suites}",
+                                           "kunit_shutdown=reboot"])
     ran = ""
     try:
         qemu.boot(cmd, timeout=cell.timeout, log=console)

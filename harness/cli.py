@@ -106,12 +106,15 @@ def _shell(args):
     if len(chosen) != 1:
         raise LabError(f"{args.cell} names {len(chosen)} cells, a shell wants one", USAGE)
     cell = chosen[0]
+    if not plan.kernel_of(cell).target.native:
+        raise LabError(f"{cell.name} is {plan.kernel_of(cell).arch}, and the shell is "
+                       "this machine's busybox", USAGE)
     packages.need("guest")
     built = kernel.build(plan.kernel_of(cell), args.tree)
     words = [word for word in cell.args if not word.startswith("demo=")]
     cell = dataclasses.replace(cell, args=words,
                                devices=cell.devices or ["edu,dma_mask=0xffffffff"])
-    cmd = cells.command(cell, built, ["kunit.enable=0", "demo=shell"],
+    cmd = cells.command(cell, built, built.dir, ["kunit.enable=0", "demo=shell"],
                         guest.initramfs(built, shell=True))
     cmd[cmd.index("stdio")] = "mon:stdio"
     ui.note("a shell in the guest: exit ends it, Ctrl-A X ends QEMU")

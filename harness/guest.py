@@ -41,11 +41,12 @@ def _build(built, work, archive, shell):
     paths.remove(log)
     for name in _DIRECTORIES:
         (root / name).mkdir(parents=True, exist_ok=True)
-    _run(["gcc", "-static", "-O2", "-Wall", "-Wextra", "-Werror",
+    target = built.kernel.target
+    _run([target.compiler, "-static", "-O2", "-Wall", "-Wextra", "-Werror",
           "-o", root / "init", work / "demo.c"], log)
     _run(["make", "-C", built.source, f"O={built.dir}",
-          f"ARCH={built.kernel.arch}", f"M={work / 'edu_dma'}",
-          *kernel.make_options(), "modules"], log)
+          f"ARCH={target.name}", f"CROSS_COMPILE={target.cross}",
+          f"M={work / 'edu_dma'}", *kernel.make_options(target), "modules"], log)
     with paths.guard(root):
         shutil.copyfile(work / "edu_dma" / "edu_dma.ko", root / "edu_dma.ko")
         if shell:

@@ -10,8 +10,6 @@ from pathlib import Path
 from . import matrix, packages, paths, process, tree, ui
 from .errors import BUILD, LabError
 
-IMAGES = {"x86_64": "arch/x86/boot/bzImage"}
-
 
 @dataclass
 class Build:
@@ -24,7 +22,7 @@ class Build:
     @property
     def image(self):
         """What QEMU boots."""
-        return self.dir / IMAGES[self.kernel.arch]
+        return self.dir / self.kernel.target.image
 
     def parse(self, *args):
         """The argv of kunit.py parse."""
@@ -42,9 +40,9 @@ def jobs():
     return len(os.sched_getaffinity(0)) + 1
 
 
-def make_options():
-    """The options with which every make is called."""
-    return ["CC=ccache gcc"]
+def make_options(arch):
+    """The options with which every make for `arch` is called."""
+    return [f"CC=ccache {arch.compiler}"]
 
 
 def environment():
@@ -86,9 +84,10 @@ def _build(made, what):
     paths.remove(log)
     start = time.time()
     configs = [_own_config(made.source), *made.kernel.configs()]
-    cmd = made.kunit("build", f"--jobs={jobs()}",
+    target = made.kernel.target
+    cmd = made.kunit("build", f"--jobs={jobs()}", f"--cross_compile={target.cross}",
                      *(f"--kunitconfig={config}" for config in configs),
-                     *(f"--make_options={option}" for option in make_options()))
+                     *(f"--make_options={option}" for option in make_options(target)))
     with ui.step(what):
         done = process.run(cmd, cwd=made.source, env=environment(), log=log)
     if done.returncode:

@@ -5,9 +5,9 @@ import fnmatch
 from dataclasses import dataclass, field
 
 from . import paths, toml
+from .arch import ARCHES
 from .errors import USAGE, LabError
 
-ARCHES = ("x86_64",)
 DEMOS = ("plain", "force", "beyond", "xen", "shell")
 
 
@@ -18,6 +18,11 @@ class Kernel:
     name: str
     arch: str
     fragments: list = field(default_factory=list)
+
+    @property
+    def target(self):
+        """The Arch that it is built for."""
+        return ARCHES[self.arch]
 
     def configs(self):
         """The paths of the fragments."""
@@ -32,13 +37,19 @@ class Cell:
     what: str
     kernel: str
     memory: str = "1G"                          # QEMU's -m
+    machine: str = ""                           # QEMU's -machine, beyond its type
+    overlay: str = ""                           # of its device tree: configs/*.dtso
     args: list = field(default_factory=list)    # kernel command line
     devices: list = field(default_factory=list)  # QEMU's -device
     xen: list = field(default_factory=list)     # boot as dom0 of Xen, with its arguments
     suites: str = ""                            # kunit.filter_glob
     demo: str = ""                              # demo= of guest/demo.c
     timeout: int = 120                          # seconds
-    quick: bool = False                         # part of ./lab check
+    quick: bool = False                         # part of ./lab check and demo
+
+    def overlay_source(self):
+        """The path of the overlay's source."""
+        return paths.ROOT / "configs" / f"{self.overlay}.dtso"
 
 
 @dataclass
@@ -95,6 +106,9 @@ def load(path=None):
         if cell.kernel not in matrix.kernels:
             raise LabError(f"{path.name}: cell.{cell.name}: there is no "
                            f"kernel.{cell.kernel}", USAGE)
+        if cell.overlay and not cell.overlay_source().exists():
+            raise LabError(f"{path.name}: cell.{cell.name}: there is no "
+                           f"configs/{cell.overlay_source().name}", USAGE)
         if bool(cell.suites) == bool(cell.demo) or cell.demo not in ("", *DEMOS):
             raise LabError(f"{path.name}: cell.{cell.name}: wants either suites or "
                            f"demo (one of {', '.join(DEMOS)})", USAGE)

@@ -9,14 +9,16 @@ import sys
 from pathlib import Path
 
 from . import paths, process, ui
+from .arch import ARCHES
 from .errors import ENVIRONMENT, LabError
 
 GROUPS = {
     "source": ["git", "xz-utils", "dpkg", "apt", "ca-certificates"],
     "build": ["gcc", "make", "flex", "bison", "bc", "libelf-dev", "libssl-dev",
               "ccache", "kmod", "cpio", "python3"],
-    "x86_64": ["qemu-system-x86"],
+    **{arch.name: arch.packages() for arch in ARCHES.values()},
     "guest": ["libc6-dev", "busybox-static"],
+    "overlay": ["device-tree-compiler"],
     "style": ["perl", "codespell", "python3-ply", "python3-git"],
 }
 
@@ -26,10 +28,11 @@ PROGRAMS = {
     "apt-get": "apt", "apt-config": "apt",
     "gcc": "gcc", "make": "make", "flex": "flex", "bison": "bison", "bc": "bc",
     "ccache": "ccache", "depmod": "kmod", "cpio": "cpio", "python3": "python3",
-    "qemu-system-x86_64": "qemu-system-x86", "busybox": "busybox-static",
+    "busybox": "busybox-static",
     "perl": "perl", "codespell": "codespell",
-    "qemu-system-aarch64": "qemu-system-arm",
-    "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu",
+    "dtc": "device-tree-compiler", "fdtoverlay": "device-tree-compiler",
+    **{program: package for arch in ARCHES.values()
+       for program, package in arch.programs().items()},
 }
 
 _updated = False

@@ -8,12 +8,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from . import paths, process, ui
+from . import packages, paths, process, ui
+from .arch import ARCHES
 from .errors import BOOT, ENVIRONMENT, LabError
 
-BINARY = {"x86_64": "qemu-system-x86_64"}
-CONSOLE = {"x86_64": "console=ttyS0"}
-MACHINE = {"x86_64": ["-bios", "qboot.rom"]}
 XEN = ["com1=115200,8n1", "console=com1", "loglvl=error", "guest_loglvl=error"]
 
 _PROBE = 15                     # seconds for a kernel to say its first word
@@ -38,26 +36,54 @@ exec {qemu} "$@"
 
 def binary(arch):
     """The path of QEMU for `arch`; LabError ENVIRONMENT if there is none."""
-    found = shutil.which(BINARY[arch])
+    name = ARCHES[arch].qemu
+    found = shutil.which(name)
     if not found:
-        from . import packages
-        raise LabError(f"{BINARY[arch]} is missing: {packages.advice(BINARY[arch])}",
-                       ENVIRONMENT)
+        raise LabError(f"{name} is missing: {packages.advice(name)}", ENVIRONMENT)
     return found
 
 
-def command(arch, image, *, memory="1G", args=(), devices=(), initrd=None,
+def hardware(cell, built, where):
+    """The arguments of QEMU that make up the machine of `cell`.
+
+    An overlay is applied to the device tree that QEMU itself would give such a
+    machine; the result is kept in the directory `where`.
+    """
+    made = ["-m", cell.memory]
+    if cell.machine:
+        made += ["-machine", cell.machine]
+    for device in cell.devices:
+        made += ["-device", device]
+    if cell.overlay:
+        made += ["-dtb", os.fspath(_device_tree(cell, built.kernel.arch, made, where))]
+    return made
+
+
+def _device_tree(cell, arch, machine, where):
+    packages.need("overlay")
+    plain, overlay, result = (where / name for name in
+                              ("qemu.dtb", "overlay.dtbo", "machine.dtb"))
+    for cmd in ([binary(arch), *ARCHES[arch].options, *machine,
+                 "-machine", f"dumpdtb={plain}", "-display", "none"],
+                ["dtc", "-q", "-o", overlay, cell.overlay_source()],
+                ["fdtoverlay", "-i", plain, "-o", result, overlay]):
+        process.run(cmd, check_status=ENVIRONMENT,
+                    what=f"the device tree of {cell.name}")
+    return result
+
+
+def command(arch, image, *, machine=("-m", "1G"), args=(), initrd=None,
             accelerator="tcg"):
     """The argv that boots `image` with its console on stdout."""
-    cmd = [*_machine(arch, memory, accelerator), *MACHINE[arch],
+    cmd = [*_machine(arch, machine, accelerator), *ARCHES[arch].options,
            "-kernel", os.fspath(image),
-           "-append", " ".join([CONSOLE[arch], "panic=-1", *args])]
+           "-append", " ".join([ARCHES[arch].console, "panic=-1", *args])]
     if initrd:
         cmd += ["-initrd", os.fspath(initrd)]
-    return cmd + _devices(devices)
+    return cmd
 
 
-def xen_command(hypervisor, xen_args, image, *, memory="1G", args=(), devices=(),
+def xen_command(hypervisor, xen_args, image, *, machine=("-m", "1G"), args=(),
                 initrd=None):
     """The argv that boots `image` as dom0 of Xen.
 
@@ -68,21 +94,14 @@ def xen_command(hypervisor, xen_args, image, *, memory="1G", args=(), devices=()
     modules = [" ".join(dom0).replace(",", ",,")]       # a comma ends a module
     if initrd:
         modules.append(os.fspath(initrd).replace(",", ",,"))
-    return [*_machine("x86_64", memory, "tcg"), "-cpu", "qemu64",
+    return [*_machine("x86_64", machine, "tcg"), "-cpu", "qemu64",
             "-kernel", os.fspath(hypervisor), "-append", " ".join([*XEN, *xen_args]),
-            "-initrd", ",".join(modules), *_devices(devices)]
+            "-initrd", ",".join(modules)]
 
 
-def _machine(arch, memory, accelerator):
+def _machine(arch, machine, accelerator):
     return [binary(arch), "-nodefaults", "-nographic", "-no-reboot", "-serial", "stdio",
-            "-accel", accelerator, "-m", memory]
-
-
-def _devices(devices):
-    cmd = []
-    for device in devices:
-        cmd += ["-device", device]
-    return cmd
+            "-accel", accelerator, *machine]
 
 
 def accelerator(arch, image):
@@ -91,7 +110,7 @@ def accelerator(arch, image):
     /dev/kvm may open and still hang Linux, so `image` is booted once to find out;
     the answer is kept until the host reboots or QEMU changes.
     """
-    if os.uname().machine != arch or not os.access("/dev/kvm", os.R_OK | os.W_OK):
+    if not ARCHES[arch].native or not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "tcg"
     version = process.run([binary(arch), "--version"]).stdout.split("\n", 1)[0]
     host = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
@@ -121,7 +140,7 @@ def environment(arch, image):
     if accelerator(arch, image) == "kvm":
         return {}
     shims = paths.cache() / "tcg"
-    shim = shims / BINARY[arch]
+    shim = shims / ARCHES[arch].qemu
     paths.replace(shim, _SHIM.replace("{qemu}", shlex.quote(binary(arch))).encode())
     shim.chmod(0o755)
     return {"PATH": f"{shims}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}

@@ -262,7 +262,8 @@ class Qemu(Machine):
         log = self.top / "console.log"
         log.write_text("old\n")
         self.qemu(self.said)
-        cmd = qemu.command("x86_64", self.built.image, args=["a=b", "c"], devices=["d"])
+        cmd = qemu.command("x86_64", self.built.image, args=["a=b", "c"],
+                           machine=["-m", "1G", "-device", "d"])
         self.assertEqual(qemu.boot(cmd, timeout=5, log=log), self.said.read_text())
         self.assertEqual(log.read_text(), self.said.read_text())
         self.assertEqual(self.args(), cmd[1:])
