@@ -101,6 +101,7 @@ def _mails(tally):
         tally.one(f"checkpatch and codespell: {mail.name}",
                   f"{len(found)} complaints, the first: {found[0]}" if found else "",
                   STYLE)
+    tally.one("a new caller of the attribute is noticed", style.unnoticed_caller(), STYLE)
     return True
 
 

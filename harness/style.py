@@ -5,7 +5,7 @@ import fnmatch
 import os
 import re
 
-from . import packages, process, tree
+from . import packages, paths, process, tree
 
 # Signed-off-by is added when the series is sent.
 _OPTIONS = ("--strict", "--codespell", "--no-signoff", "--no-summary", "--terse",
@@ -32,6 +32,23 @@ def complaints(mail):
     done = process.run([script, *_OPTIONS, mail], cwd=script.parent.parent,
                        env={"PATH": _PATH})
     return filtered(done.stdout + done.stderr)
+
+
+def unnoticed_caller():
+    """Which of checkpatch and get_maintainer does not notice a new caller of the
+    attribute, or ''."""
+    packages.need("style")
+    top = tree.tree("series")
+    mail = paths.ROOT / "harness/tests/data/new-caller.patch"
+    found = process.run([top / "scripts/checkpatch.pl", *_OPTIONS, mail], cwd=top,
+                        env={"PATH": _PATH}).stdout
+    if "DMA_REQUIRE_COHERENT" not in found:
+        return "checkpatch does not warn"
+    found = process.run([top / "scripts/get_maintainer.pl", "--no-git",
+                         "--no-git-fallback", mail], cwd=top).stdout
+    if "DMA MAPPING HELPERS" not in found:
+        return "get_maintainer does not bring in the DMA mapping maintainers"
+    return ""
 
 
 def filtered(output):

@@ -285,6 +285,7 @@ class Check(Lab):
                                      return_value=[self.root / "series/0001-x.patch"]))
         self.outdated = self.enter(mock.patch.object(mails, "outdated", return_value=[]))
         self.style = self.enter(mock.patch.object(style, "complaints", return_value=[]))
+        self.enter(mock.patch.object(style, "unnoticed_caller", return_value=""))
 
     def check(self, *argv):
         status, out, _ = self.lab("check", *argv)
@@ -292,21 +293,21 @@ class Check(Lab):
 
     def test_good(self):
         status, out = self.check()
-        self.assertEqual((status, out[-1]), (PASS, "10 passed, 0 failed"))
+        self.assertEqual((status, out[-1]), (PASS, "11 passed, 0 failed"))
         self.assertEqual(self.booted(), ["one", "two"])
         self.assertEqual(self.build.call_count, 1)
 
     def test_full(self):
         self.outcomes = {"three": (1, 0, 5)}
         status, out = self.check("--full")
-        self.assertEqual((status, out[-1]), (PASS, "12 passed, 0 failed, 5 skipped"))
+        self.assertEqual((status, out[-1]), (PASS, "13 passed, 0 failed, 5 skipped"))
 
     def test_style(self):
         self.style.return_value = ["a.c:1: ERROR:X: y", "another"]
         self.outdated.return_value = ["0001-x.patch"]
         self.outcomes = {"one": (1, 2)}
         status, out = self.check()
-        self.assertEqual((status, out[-1]), (STYLE, "6 passed, 4 failed"))
+        self.assertEqual((status, out[-1]), (STYLE, "7 passed, 4 failed"))
         self.assertIn("0001-x.patch: 2 complaints, the first: a.c:1: ERROR:X: y",
                       "\n".join(out))
         self.assertIn("0001-x.patch would change", "\n".join(out))
@@ -323,7 +324,7 @@ class Check(Lab):
             good(which) if which.name == "other" else self.fail_with(BUILD))
         status, out = self.check("--full")
         self.assertEqual((status, self.booted()), (BUILD, ["three"]))
-        self.assertEqual(out[-1], "7 passed, 1 failed")
+        self.assertEqual(out[-1], "8 passed, 1 failed")
 
     def fail_with(self, status):
         raise LabError("a.c:1: error: x", status)
@@ -336,17 +337,17 @@ class Check(Lab):
         self.assertIn("FAIL  one: 0 passed, 0 failed, 0 skipped: the boot hung", out)
         self.run_cell.side_effect = lambda *_: self.fail_with(BOOT)
         status, out = self.check()
-        self.assertEqual((status, out[-1]), (BOOT, "4 passed, 2 failed"))
+        self.assertEqual((status, out[-1]), (BOOT, "5 passed, 2 failed"))
 
     def test_a_splat_fails_the_check(self):
         self.outcomes = {"two": (3, 0, 0, "the kernel complained: WARNING: x")}
         status, out = self.check()
-        self.assertEqual((status, out[-1]), (FAILED, "10 passed, 1 failed"))
+        self.assertEqual((status, out[-1]), (FAILED, "11 passed, 1 failed"))
 
     def test_all_skipped(self):
         self.outcomes = {"two": (0, 0, 3)}
         status, out = self.check()
-        self.assertEqual((status, out[-1]), (FAILED, "7 passed, 1 failed, 3 skipped"))
+        self.assertEqual((status, out[-1]), (FAILED, "8 passed, 1 failed, 3 skipped"))
 
     def test_not_the_fault_of_the_series(self):
         for place in (self.run_cell, self.build, self.style, tree.tree):
