@@ -69,21 +69,27 @@ def _alive(group):
     return not Path("/proc/self/stat").exists()
 
 
+def _await_end(child):
+    """Wait until the process group of `child` is gone, _PATIENCE at the most."""
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        child.poll()
+        if not _alive(child.pid):
+            break
+        time.sleep(0.02)
+
+
 def _kill(child):
     """End the process group of `child`: TERM, then KILL; wait for it."""
     try:
         with contextlib.suppress(OSError):
             os.killpg(child.pid, signal.SIGTERM)
-        deadline = time.monotonic() + _PATIENCE
-        while time.monotonic() < deadline:
-            child.poll()
-            if not _alive(child.pid):
-                break
-            time.sleep(0.02)
+        _await_end(child)
     finally:
         with contextlib.suppress(OSError):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
+        _await_end(child)
         for pipe in (child.stdin, child.stdout, child.stderr):
             if pipe:
                 with contextlib.suppress(OSError):
