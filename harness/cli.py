@@ -169,7 +169,7 @@ def _parser():
         return command
 
     command = of_tree(add("demo", _demo, "show on real DMA what the attribute does"))
-    command.add_argument("cell", nargs="*", help="default: all but those under Xen")
+    command.add_argument("cell", nargs="*", help="default: the quick ones")
     command = add("check", _check, "run the tests")
     command.add_argument("--full", action="store_true", help="all cells of matrix.toml")
     command = add("tree", _tree, "make a kernel tree and print its path")

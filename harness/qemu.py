@@ -155,7 +155,7 @@ def boot(cmd, *, timeout, log):
     try:
         done = process.run(cmd, log=log, timeout=timeout)
     except subprocess.TimeoutExpired:
-        raise LabError(f"the boot hung: no end after {timeout} s, see {log}",
+        raise LabError(f"the boot hung: timed out after {timeout} s, see {log}",
                        BOOT) from None
     if done.returncode:
         raise LabError(f"QEMU: {process.last_line(done.stdout)} (log: {log})", BOOT)
