@@ -101,8 +101,9 @@ def _build(made, what):
 def _own_config(source):
     """Where the .kunitconfig of the tests is; for trees without them, what boots
     need of it."""
-    if source.name == "series":
-        return source / "kernel/dma"
+    own = source / "kernel/dma"
+    if (own / ".kunitconfig").exists():
+        return own
     return paths.ROOT / "configs" / "untested.config"
 
 

@@ -15,6 +15,9 @@ from . import paths, process, source, ui
 from .errors import APPLY, ENVIRONMENT, LabError, USAGE
 
 NAMES = ("stock", "base", "series")
+SUITES = {"stock-suites": "stock", "base-suites": "base"}   # with the series' tests
+_SUITE_PATHS = ("kernel/dma/tests", "kernel/dma/.kunitconfig", "kernel/dma/Kconfig",
+                "kernel/dma/Makefile")
 _DATE = "2026-01-01T00:00:00+00:00"     # of the stock commit: equal trees, equal ids
 
 
@@ -158,6 +161,8 @@ def tree(name, reset=False):
     if there is no source, APPLY if a mail does not apply or if both the tree and
     series/ have changed; the trees are then as they were.
     """
+    if name in SUITES:
+        return _with_suites(name)
     if name not in NAMES:
         raise LabError(f"no tree {name!r}: {', '.join(NAMES)}", USAGE)
     with paths.lock("trees"):
@@ -172,6 +177,46 @@ def tree(name, reset=False):
                 ui.note("the stock tree has changes of its own: `./lab tree stock "
                         "--reset` drops them")
         return paths.trees() / name
+
+
+def _with_suites(name):
+    """The path of the tree `name`: one without the series, but with its suites.
+
+    It is the bare minimum for them to compile: their directory, what makes kbuild
+    find it, and base/compat.h for what the series declares elsewhere.
+    """
+    tree("series")
+    tree(SUITES[name])
+    with paths.lock("trees"):
+        index = paths.trees() / f"{name}.index"
+        env = {"GIT_INDEX_FILE": index}
+        git("read-tree", SUITES[name], env=env)
+        patch = process.git("diff", "base", "series", "--", *_SUITE_PATHS,
+                            cwd=_stock()).stdout
+        git("apply", "--cached", "-", env=env, input=patch, check_status=APPLY,
+            what=f"the suites on {SUITES[name]}")
+        for path, text in _compat().items():
+            blob = git("hash-object", "-w", "--stdin", input=text)
+            git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", env=env)
+        commit = git("commit-tree", git("write-tree", env=env), "-p", SUITES[name],
+                     input="the suites of the series\n",
+                     env={"GIT_AUTHOR_DATE": _DATE, "GIT_COMMITTER_DATE": _DATE})
+        paths.remove(index)
+        if _sound(name):
+            _move(name, commit)
+        else:
+            git("update-ref", f"refs/heads/{name}", commit)
+            _place(name)
+        return paths.trees() / name
+
+
+def _compat():
+    """{path: content} of what the suites need besides, in a tree without the series."""
+    makefile = "kernel/dma/tests/Makefile"
+    return {"kernel/dma/tests/compat.h":
+            (paths.BASE / "compat.h").read_text(encoding="utf-8"),
+            makefile: process.git("show", f"series:{makefile}", cwd=_stock()).stdout +
+            "ccflags-y += -include $(src)/compat.h\n"}
 
 
 def _make_stock():

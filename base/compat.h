@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the suites of the series need in a tree without the series: base does not
+ * have the attribute, and neither base nor stock says why it refuses.
+ */
+#ifndef _BASE_COMPAT_H
+#define _BASE_COMPAT_H
+
+#include <linux/dma-mapping.h>
+
+#ifndef DMA_ATTR_DEBUGGING_IGNORE_CACHELINES
+#define DMA_ATTR_DEBUGGING_IGNORE_CACHELINES	DMA_ATTR_CPU_CACHE_CLEAN
+#endif
+
+#ifndef DMA_ATTR_REQUIRE_COHERENT
+#define DMA_ATTR_REQUIRE_COHERENT		(1UL << 12)
+#endif
+
+enum dma_refusal {
+	DMA_REFUSED_NONCOHERENT,
+	DMA_REFUSED_FORCED_BOUNCE,
+	DMA_REFUSED_UNREACHABLE,
+	DMA_REFUSED_ENCRYPTED,
+	DMA_REFUSED_UNTRUSTED,
+	DMA_REFUSED_BOUNCE,
+};
+
+#endif
