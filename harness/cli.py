@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 
-from . import (cells, check, demo, guest, kernel, mails, matrix, packages, process, qemu,
+from . import (bisect, cells, check, demo, guest, kernel, mails, matrix, packages, process, qemu,
                results, tree, ui)
 from .errors import (BOOT, ENVIRONMENT, FAILED, INTERRUPTED, PASS, USAGE, LabError)
 
@@ -30,6 +30,10 @@ def _demo(args):
 
 def _check(args):
     return check.run(args.full)
+
+
+def _bisect(args):
+    return bisect.run(args.kernel, args.first)
 
 
 def _tree(args):
@@ -172,6 +176,11 @@ def _parser():
     command.add_argument("cell", nargs="*", help="default: the quick ones")
     command = add("check", _check, "run the tests")
     command.add_argument("--full", action="store_true", help="all cells of matrix.toml")
+    command = add("bisect", _bisect, "build and test after each patch")
+    command.add_argument("kernel", nargs="*",
+                         help=f"default: {' '.join(bisect.KERNELS)}")
+    command.add_argument("--first", type=int, default=1, metavar="N",
+                         help="the patch to begin with (default: %(default)s)")
     command = add("tree", _tree, "make a kernel tree and print its path")
     command.add_argument("name", help=", ".join(tree.NAMES))
     command.add_argument("--reset", action="store_true",

@@ -79,9 +79,18 @@ def build(kernel, name="series"):
         return _build(made, f"build {kernel.name} from {name}")
 
 
+def log(made):
+    """What the compiler said in the last build of `made`."""
+    return _log(made).read_text(encoding="utf-8", errors="replace")
+
+
+def _log(made):
+    return made.dir / "lab-build.log"
+
+
 def _build(made, what):
-    log = made.dir / "lab-build.log"
-    paths.remove(log)
+    output = _log(made)
+    paths.remove(output)
     start = time.time()
     configs = [_own_config(made.source), *made.kernel.configs()]
     target = made.kernel.target
@@ -89,11 +98,11 @@ def _build(made, what):
                      *(f"--kunitconfig={config}" for config in configs),
                      *(f"--make_options={option}" for option in make_options(target)))
     with ui.step(what):
-        done = process.run(cmd, cwd=made.source, env=environment(), log=log)
+        done = process.run(cmd, cwd=made.source, env=environment(), log=output)
     if done.returncode:
         if "No space left on device" in done.stdout:
             raise paths.full(made.dir)
-        raise LabError(f"{what}: {_first_error(done.stdout)} (log: {log})", BUILD)
+        raise LabError(f"{what}: {_first_error(done.stdout)} (log: {output})", BUILD)
     ui.note(f"{objects(made.dir, start)} of {objects(made.dir)} objects compiled")
     return made
 

@@ -16,6 +16,7 @@ from .errors import APPLY, ENVIRONMENT, LabError, USAGE
 
 NAMES = ("stock", "base", "series")
 SUITES = {"stock-suites": "stock", "base-suites": "base"}   # with the series' tests
+VISITED = "visited"             # the tree in which visit() goes from patch to patch
 _SUITE_PATHS = ("kernel/dma/tests", "kernel/dma/.kunitconfig", "kernel/dma/Kconfig",
                 "kernel/dma/Makefile")
 _DATE = "2026-01-01T00:00:00+00:00"     # of the stock commit: equal trees, equal ids
@@ -163,6 +164,8 @@ def tree(name, reset=False):
     """
     if name in SUITES:
         return _with_suites(name)
+    if name == VISITED:
+        return paths.trees() / name
     if name not in NAMES:
         raise LabError(f"no tree {name!r}: {', '.join(NAMES)}", USAGE)
     with paths.lock("trees"):
@@ -202,12 +205,23 @@ def _with_suites(name):
                      input="the suites of the series\n",
                      env={"GIT_AUTHOR_DATE": _DATE, "GIT_COMMITTER_DATE": _DATE})
         paths.remove(index)
-        if _sound(name):
-            _move(name, commit)
-        else:
-            git("update-ref", f"refs/heads/{name}", commit)
-            _place(name)
-        return paths.trees() / name
+        return _put(name, commit)
+
+
+def visit(commit):
+    """The path of a tree of its own, moved to `commit`; its builds stay warm."""
+    with paths.lock("trees"):
+        return _put(VISITED, commit)
+
+
+def _put(name, commit):
+    """The path of the work tree `name`, made or moved to be at `commit`."""
+    if _sound(name):
+        _move(name, commit)
+    else:
+        git("update-ref", f"refs/heads/{name}", commit)
+        _place(name)
+    return paths.trees() / name
 
 
 def _compat():

@@ -295,7 +295,15 @@ class Build(Sandbox):
                f"'\\n'.join(sys.argv[1:]))\nsys.exit({status})\n")
         return kernel.build(self.which)
 
+    def configs(self):
+        """The kunitconfigs that kunit.py was given."""
+        return [arg.removeprefix("--kunitconfig=") for arg in
+                (self.top / "args").read_text().splitlines() if "kunitconfig" in arg]
+
     def test_good(self):
+        suites = paths.trees() / "series/kernel/dma"
+        suites.mkdir(parents=True)
+        (suites / ".kunitconfig").write_text("")
         made = self.build("Building with:", "ERROR:root:a.c:1:2: warning: unused")
         tree.tree.assert_called_once_with("series")
         self.need.assert_called_once_with("build", "x86_64")
@@ -303,11 +311,16 @@ class Build(Sandbox):
                                                    paths.builds() / "k-series"))
         args = (self.top / "args").read_text().splitlines()
         self.assertEqual(args[0], "build")
-        self.assertEqual([arg for arg in args if "kunitconfig" in arg],
-                         [f"--kunitconfig={path}" for path in
-                          (made.source / "kernel/dma", self.root / "configs/one.config",
-                           self.root / "configs/two.config")])
+        self.assertEqual(self.configs(), [str(path) for path in
+                                          (suites, self.root / "configs/one.config",
+                                           self.root / "configs/two.config")])
         self.assertIn(f"--build_dir={made.dir}", args)
+
+    def test_no_suites(self):
+        """A tree without the suites lacks their .kunitconfig."""
+        self.build("Building with:")
+        self.assertEqual(self.configs()[0],
+                         str(self.root / "configs/untested.config"))
 
     def test_first_error(self):
         """kunit.py gives all that make wrote to stderr to logging.error()."""

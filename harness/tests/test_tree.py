@@ -241,3 +241,52 @@ class OwnWork(Trees):
             self.assertEqual(path.read_text(), "changed\n")
             tree.tree(name, reset=True)
             self.assertEqual(path.read_text(), FILES["COPYING"])
+
+
+class Suites(Trees):
+    """Trees without the series, but with its tests."""
+
+    def setUp(self):
+        super().setUp()
+        (paths.BASE / "compat.h").write_text("/* compat */\n")
+        self.mails(paths.SERIES, ("dma: three", {
+            "kernel/dma/tests/Makefile": "obj-y += suite.o\n",
+            "kernel/dma/tests/suite.c": "suite\n",
+            "kernel/dma/.kunitconfig": "CONFIG_KUNIT=y\n"}))
+        for path, number in zip(paths.SERIES.glob("0001-dma-three*"), "3"):
+            path.rename(paths.SERIES / f"000{number}-dma-three.patch")
+
+    def test_suites_alone(self):
+        for name, direct in (("stock-suites", DIRECT), ("base-suites", BASED)):
+            where = tree.tree(name)
+            self.assertEqual((where / "kernel/dma/direct.c").read_text(), direct)
+            self.assertEqual((where / "mm/hmm.c").read_text(), FILES["mm/hmm.c"])
+            tests = where / "kernel/dma/tests"
+            self.assertEqual((tests / "suite.c").read_text(), "suite\n")
+            self.assertEqual((tests / "compat.h").read_text(), "/* compat */\n")
+            self.assertEqual((tests / "Makefile").read_text(), "obj-y += suite.o\n"
+                             "ccflags-y += -include $(src)/compat.h\n")
+            self.assertTrue((where / "kernel/dma/.kunitconfig").exists())
+
+    def test_again(self):
+        """What has not changed keeps its time, what has is taken over."""
+        where = tree.tree("stock-suites")
+        newer = self.ageing("stock-suites")
+        tree.tree("stock-suites")
+        self.assertEqual(newer(), [])
+        (paths.BASE / "compat.h").write_text("/* more */\n")
+        self.assertEqual(tree.tree("stock-suites"), where)
+        self.assertEqual(newer(), ["kernel/dma/tests/compat.h"])
+
+
+class Visit(Trees):
+    def test_patch_by_patch(self):
+        tree.tree("series")
+        (one, _), (two, _) = tree.commits()
+        where = tree.visit(one)
+        self.assertEqual((where / "kernel/dma/direct.c").read_text(), ONE)
+        self.assertFalse((where / "mm/new.c").exists())
+        newer = self.ageing(tree.VISITED)
+        self.assertEqual(tree.visit(two), where)
+        self.assertEqual(newer(), ["mm/hmm.c"])
+        self.assertEqual(tree.tree(tree.VISITED), where)
