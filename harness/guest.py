@@ -18,7 +18,7 @@ def initramfs(built, shell=False):
     packages.need("build", "guest")
     work = built.dir / "guest"
     archive = work / ("shell.cpio" if shell else "initramfs.cpio")
-    with paths.lock(built.dir.name):
+    with paths.lock(built.name):
         sources = []
         for source in sorted(SOURCE.rglob("*")):
             if source.is_file():

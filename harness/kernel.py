@@ -20,6 +20,11 @@ class Build:
     dir: Path
 
     @property
+    def name(self):
+        """What tells it from all others."""
+        return f"{self.kernel.name}-{self.source.name}"
+
+    @property
     def image(self):
         """What QEMU boots."""
         return self.dir / self.kernel.target.image
@@ -48,8 +53,8 @@ def make_options(arch):
 def environment():
     """What make and ccache find in the environment.
 
-    Paths below the cache count as relative, so that one tree's objects serve
-    another; neither user, host nor time gets into a kernel.
+    Paths below the cache count as relative; neither user, host nor time gets into
+    a kernel.
     """
     return {"CCACHE_DIR": paths.ccache(), "CCACHE_BASEDIR": paths.cache(),
             "CCACHE_NOHASHDIR": "1", "CCACHE_MAXSIZE": "5G",
@@ -61,7 +66,7 @@ def environment():
 def at(kernel, name="series"):
     """The Build of `kernel` from tree `name`, whether it has been made or not."""
     return Build(kernel, paths.trees() / name,
-                 paths.builds() / f"{kernel.name}-{name}")
+                 paths.builds(name) / kernel.name)
 
 
 def build(kernel, name="series"):
@@ -73,9 +78,9 @@ def build(kernel, name="series"):
     packages.need("build", kernel.arch)
     tree.tree(name)
     made = at(kernel, name)
-    with paths.lock(made.dir.name):
+    with paths.lock(made.name):
         with paths.guard(made.dir):
-            made.dir.mkdir(exist_ok=True)
+            made.dir.mkdir(parents=True, exist_ok=True)
         return _build(made, f"build {kernel.name} from {name}")
 
 

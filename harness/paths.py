@@ -57,9 +57,11 @@ def trees():
     return _sub("trees")
 
 
-def builds():
-    """Kernel build directories."""
-    return _sub("builds")
+def builds(tree):
+    """Kernel build directories, inside the source tree `tree`, whose .gitignore
+    hides them: from there the source has the same relative path in all trees, so
+    ccache serves one tree with the objects of another."""
+    return trees() / tree / ".builds"
 
 
 def results():

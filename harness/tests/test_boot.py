@@ -308,7 +308,7 @@ class Build(Sandbox):
         tree.tree.assert_called_once_with("series")
         self.need.assert_called_once_with("build", "x86_64")
         self.assertEqual((made.source, made.dir), (paths.trees() / "series",
-                                                   paths.builds() / "k-series"))
+                                                   paths.builds("series") / "k"))
         args = (self.top / "args").read_text().splitlines()
         self.assertEqual(args[0], "build")
         self.assertEqual(self.configs(), [str(path) for path in
@@ -338,7 +338,7 @@ class Build(Sandbox):
                  "Provided kunitconfig is bad"),
                 ([""], "no output")):
             with self.fails(BUILD, f": {first} (log: ",
-                            paths.builds() / "k-series/lab-build.log"):
+                            paths.builds("series") / "k/lab-build.log"):
                 self.build(*lines, status=1)
 
     def test_log_is_of_this_build(self):
@@ -347,7 +347,7 @@ class Build(Sandbox):
         self.assertEqual((made.dir / "lab-build.log").read_text(), "said")
 
     def test_full_disk(self):
-        with self.fails(ENVIRONMENT, paths.builds() / "k-series", "GiB free",
+        with self.fails(ENVIRONMENT, paths.builds("series") / "k", "GiB free",
                         "XDG_CACHE_HOME"):
             self.build("ERROR:root:/tmp/ccX.s: error: No space left on device", status=1)
 

@@ -138,7 +138,7 @@ class Git(Sandbox):
 class Paths(Sandbox):
     def test_cache(self):
         self.assertEqual(paths.cache(), self.top / "cache/dma-require-coherent")
-        self.assertTrue(paths.builds().is_dir())
+        self.assertTrue(paths.results().is_dir())
         os.environ["XDG_CACHE_HOME"] = "relative"
         self.assertEqual(paths.cache(), self.top / ".cache/dma-require-coherent")
 
