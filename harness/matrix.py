@@ -37,7 +37,8 @@ class Cell:
     what: str
     kernel: str
     memory: str = "1G"                          # QEMU's -m
-    machine: str = ""                           # QEMU's -machine, beyond its type
+    machine: str = ""                           # QEMU's -machine
+    cpu: str = ""                               # QEMU's -cpu
     overlay: str = ""                           # of its device tree: configs/*.dtso
     args: list = field(default_factory=list)    # kernel command line
     devices: list = field(default_factory=list)  # QEMU's -device

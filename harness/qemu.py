@@ -52,6 +52,8 @@ def hardware(cell, built, where):
     made = ["-m", cell.memory]
     if cell.machine:
         made += ["-machine", cell.machine]
+    if cell.cpu:
+        made += ["-cpu", cell.cpu]
     for device in cell.devices:
         made += ["-device", device]
     if cell.overlay:

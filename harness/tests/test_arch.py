@@ -56,6 +56,9 @@ class Hardware(Sandbox):
     def test_machine_and_devices(self):
         self.assertEqual(self.made(memory="5G", machine="iommu=smmuv3", devices=["edu"]),
                          ["-m", "5G", "-machine", "iommu=smmuv3", "-device", "edu"])
+        self.assertEqual(self.made(cpu="qemu64", devices=["iommu", "edu"]),
+                         ["-m", "1G", "-cpu", "qemu64", "-device", "iommu",
+                          "-device", "edu"])
         self.assertFalse((self.top / "ran").exists())
 
     def test_overlay(self):
