@@ -14,6 +14,7 @@
  *           device's 32-bit DMA mask
  *   xen     (boot as dom0 of Xen with -m 5G) the same, because the machine frame
  *           of the page does, while the kernel takes it for one below
+ *   virtio  virtio.c, which needs no edu device
  *   shell   no scenario, /bin/busybox sh if there is one
  *
  * Results are KTAP on the console. Before each result a "# row:" line carries
@@ -41,6 +42,7 @@
 #include <unistd.h>
 
 #include "edu_dma.h"
+#include "virtio.h"
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
@@ -798,6 +800,10 @@ int main(void)
 		bail_out("mounting /sys");
 	open_observers();
 
+	if (!strcmp(wanted, "virtio")) {
+		run_virtio();
+		leave();
+	}
 	for (i = 0; i < ARRAY_SIZE(scenarios); i++)
 		if (!strcmp(wanted, scenarios[i].name))
 			break;

@@ -4,8 +4,9 @@
 import shlex
 import shutil
 import subprocess
+import sys
 
-from . import guest, paths, process, qemu, results, ui, xen
+from . import events, guest, paths, process, qemu, results, ui, xen
 from .errors import BOOT, BUILD, LabError
 
 _GRACE = 60                     # seconds for kunit.py to end a boot that takes too long
@@ -63,8 +64,9 @@ def command(cell, built, where, args, initrd=None):
     if cell.xen:
         return qemu.xen_command(xen.hypervisor(), cell.xen, built.image, **options)
     arch = built.kernel.arch
-    return qemu.command(arch, built.image, **options,
-                        accelerator=qemu.accelerator(arch, built.image))
+    cmd = qemu.command(arch, built.image, **options,
+                       accelerator=qemu.accelerator(arch, built.image))
+    return [sys.executable, events.__file__, *cmd] if cell.events else cmd
 
 
 def _direct(cell, built, where):

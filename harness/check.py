@@ -5,7 +5,7 @@ import re
 import sys
 
 from . import (cells, kernel, mails, matrix, packages, paths, process, results, style,
-               tree, ui)
+               tree, ui, virtio)
 from .errors import APPLY, BOOT, BUILD, FAILED, PASS, STYLE, LabError
 
 # Failures of the series. Others, such as no network, end the check at once.
@@ -102,6 +102,8 @@ def _mails(tally):
                   f"{len(found)} complaints, the first: {found[0]}" if found else "",
                   STYLE)
     tally.one("a new caller of the attribute is noticed", style.unnoticed_caller(), STYLE)
+    tally.one(f"nothing is called {virtio.OLD_NAME} any more", virtio.leftovers())
+    tally.one("tools/virtio builds from the series", virtio.userspace(), BUILD)
     return True
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The initramfs of the demo: guest/demo.c as /init and the module it loads."""
+"""The initramfs of the demo: guest/*.c as /init and the module it loads."""
 
 import shutil
 
@@ -43,7 +43,7 @@ def _build(built, work, archive, shell):
         (root / name).mkdir(parents=True, exist_ok=True)
     target = built.kernel.target
     _run([target.compiler, "-static", "-O2", "-Wall", "-Wextra", "-Werror",
-          "-o", root / "init", work / "demo.c"], log)
+          "-o", root / "init", *sorted(work.glob("*.c"))], log)
     _run(["make", "-C", built.source, f"O={built.dir}",
           f"ARCH={target.name}", f"CROSS_COMPILE={target.cross}",
           f"M={work / 'edu_dma'}", *kernel.make_options(target), "modules"], log)

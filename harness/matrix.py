@@ -8,7 +8,8 @@ from . import paths, toml
 from .arch import ARCHES
 from .errors import USAGE, LabError
 
-DEMOS = ("plain", "force", "beyond", "xen", "shell")
+DEMOS = ("plain", "force", "beyond", "xen", "virtio", "shell")
+ROWS = DEMOS[:4]                # those with rows for the table of ./lab demo
 
 
 @dataclass
@@ -45,6 +46,7 @@ class Cell:
     xen: list = field(default_factory=list)     # boot as dom0 of Xen, with its arguments
     suites: str = ""                            # kunit.filter_glob
     demo: str = ""                              # demo= of guest/demo.c
+    events: bool = False                        # QEMU under harness/events.py
     timeout: int = 120                          # seconds
     quick: bool = False                         # part of ./lab check and demo
 
@@ -113,4 +115,7 @@ def load(path=None):
         if bool(cell.suites) == bool(cell.demo) or cell.demo not in ("", *DEMOS):
             raise LabError(f"{path.name}: cell.{cell.name}: wants either suites or "
                            f"demo (one of {', '.join(DEMOS)})", USAGE)
+        if cell.events and not cell.demo:
+            raise LabError(f"{path.name}: cell.{cell.name}: events want demo, since "
+                           "kunit.py starts QEMU itself", USAGE)
     return matrix

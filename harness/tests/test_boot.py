@@ -14,7 +14,7 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from harness import cells, guest, kernel, paths, process, qemu, tree
+from harness import cells, events, guest, kernel, paths, process, qemu, tree
 from harness.errors import BOOT, BUILD, ENVIRONMENT, INTERRUPTED
 from harness.matrix import Cell, Kernel
 from harness.tests import Sandbox
@@ -170,6 +170,15 @@ class Cells(Machine):
             self.assertIn(word, append.split())
         self.assertEqual(self.args()[self.args().index("-initrd") + 1], "initramfs")
         self.assertEqual(shlex.split(self.kept("command"))[1:], self.args())
+
+    def test_events(self):
+        outcome = self.boot("demo-force", suites="", demo="virtio", events=True)
+        self.assertEqual(str(outcome), "2 passed, 0 failed, 0 skipped")
+        self.assertEqual(self.args()[-4:-3] + self.args()[-2:],
+                         ["-chardev", "-mon", "chardev=monitor,mode=control"])
+        words = shlex.split(self.kept("command"))
+        self.assertEqual(words[:2], [sys.executable, events.__file__])
+        self.assertEqual(words[3:], self.args()[:-4])
 
     def test_demo_that_fails(self):
         self.assertEqual(self.boot("demo-without", suites="", demo="force").failed, 1)

@@ -10,7 +10,7 @@ from pathlib import Path
 from unittest import mock
 
 from harness import (cells, check, cli, errors, kernel, mails, matrix, packages, process,
-                     results, style, tree, ui)
+                     results, style, tree, ui, virtio)
 from harness.errors import (APPLY, BOOT, BUILD, ENVIRONMENT, FAILED, FETCH, INTERRUPTED,
                             PASS, STYLE, USAGE, LabError)
 from harness.results import Outcome
@@ -286,6 +286,10 @@ class Check(Lab):
         self.outdated = self.enter(mock.patch.object(mails, "outdated", return_value=[]))
         self.style = self.enter(mock.patch.object(style, "complaints", return_value=[]))
         self.enter(mock.patch.object(style, "unnoticed_caller", return_value=""))
+        self.leftovers = self.enter(mock.patch.object(virtio, "leftovers",
+                                                      return_value=""))
+        self.userspace = self.enter(mock.patch.object(virtio, "userspace",
+                                                      return_value=""))
 
     def check(self, *argv):
         status, out, _ = self.lab("check", *argv)
@@ -293,24 +297,31 @@ class Check(Lab):
 
     def test_good(self):
         status, out = self.check()
-        self.assertEqual((status, out[-1]), (PASS, "11 passed, 0 failed"))
+        self.assertEqual((status, out[-1]), (PASS, "13 passed, 0 failed"))
         self.assertEqual(self.booted(), ["one", "two"])
         self.assertEqual(self.build.call_count, 1)
 
     def test_full(self):
         self.outcomes = {"three": (1, 0, 5)}
         status, out = self.check("--full")
-        self.assertEqual((status, out[-1]), (PASS, "13 passed, 0 failed, 5 skipped"))
+        self.assertEqual((status, out[-1]), (PASS, "15 passed, 0 failed, 5 skipped"))
 
     def test_style(self):
         self.style.return_value = ["a.c:1: ERROR:X: y", "another"]
         self.outdated.return_value = ["0001-x.patch"]
         self.outcomes = {"one": (1, 2)}
         status, out = self.check()
-        self.assertEqual((status, out[-1]), (STYLE, "7 passed, 4 failed"))
+        self.assertEqual((status, out[-1]), (STYLE, "9 passed, 4 failed"))
         self.assertIn("0001-x.patch: 2 complaints, the first: a.c:1: ERROR:X: y",
                       "\n".join(out))
         self.assertIn("0001-x.patch would change", "\n".join(out))
+
+    def test_virtio(self):
+        self.leftovers.return_value = "a.h:1:DMA_ATTR_CPU_CACHE_CLEAN"
+        self.userspace.return_value = "a.c:1:2: error: x"
+        status, out = self.check()
+        self.assertEqual((status, out[-1]), (FAILED, "11 passed, 2 failed"))
+        self.assertIn("FAIL  tools/virtio builds from the series: a.c:1:2: error: x", out)
 
     def test_does_not_apply(self):
         tree.tree.side_effect = LabError("0001 does not apply", APPLY)
@@ -324,7 +335,7 @@ class Check(Lab):
             good(which) if which.name == "other" else self.fail_with(BUILD))
         status, out = self.check("--full")
         self.assertEqual((status, self.booted()), (BUILD, ["three"]))
-        self.assertEqual(out[-1], "8 passed, 1 failed")
+        self.assertEqual(out[-1], "10 passed, 1 failed")
 
     def fail_with(self, status):
         raise LabError("a.c:1: error: x", status)
@@ -337,17 +348,17 @@ class Check(Lab):
         self.assertIn("FAIL  one: 0 passed, 0 failed, 0 skipped: the boot hung", out)
         self.run_cell.side_effect = lambda *_: self.fail_with(BOOT)
         status, out = self.check()
-        self.assertEqual((status, out[-1]), (BOOT, "5 passed, 2 failed"))
+        self.assertEqual((status, out[-1]), (BOOT, "7 passed, 2 failed"))
 
     def test_a_splat_fails_the_check(self):
         self.outcomes = {"two": (3, 0, 0, "the kernel complained: WARNING: x")}
         status, out = self.check()
-        self.assertEqual((status, out[-1]), (FAILED, "11 passed, 1 failed"))
+        self.assertEqual((status, out[-1]), (FAILED, "13 passed, 1 failed"))
 
     def test_all_skipped(self):
         self.outcomes = {"two": (0, 0, 3)}
         status, out = self.check()
-        self.assertEqual((status, out[-1]), (FAILED, "8 passed, 1 failed, 3 skipped"))
+        self.assertEqual((status, out[-1]), (FAILED, "10 passed, 1 failed, 3 skipped"))
 
     def test_not_the_fault_of_the_series(self):
         for place in (self.run_cell, self.build, self.style, tree.tree):

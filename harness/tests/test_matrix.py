@@ -75,6 +75,10 @@ class Matrix(Sandbox):
         for text in (both, "", 'demo = "unheard-of"'):
             self.refused('suites = "dma*"', text, "cell.plain", "either suites or demo")
 
+    def test_events_without_demo(self):
+        self.refused('suites = "dma*"', 'suites = "dma*"\nevents = true', "cell.plain",
+                     "events want demo")
+
     def test_not_toml(self):
         self.refused("[cell.plain]", "[cell.plain", "line")
 
@@ -98,4 +102,4 @@ class Ours(unittest.TestCase):
         self.assertEqual(demos, set(matrix.DEMOS) - {"shell"})
         text = (paths.ROOT / "guest/demo.c").read_text(encoding="utf-8")
         for name in demos:
-            self.assertIn(f'"{name}", ', text)
+            self.assertRegex(text, f'"{name}"[,)]')
