@@ -2,18 +2,21 @@
 /*
  * Show on real DMA what DMA_ATTR_REQUIRE_COHERENT does.
  *
- * Runs as /init of an initramfs that has nothing else but /edu_dma.ko. The
- * kernel argument demo= names the scenario:
+ * Runs as /init of an initramfs that has nothing else but /edu_dma.ko and
+ * /edu_rdma.ko. A process maps a page of its own for the device: without the
+ * attribute and with it, by the one module, and as a memory region of verbs,
+ * which always have it, by the other. The kernel argument demo= names the
+ * scenario:
  *
  *   plain   the device reaches the memory: with and without the attribute the
  *           process sees what the device writes
  *   force   (boot with swiotlb=force) without the attribute the device is
  *           given a bounce buffer and the process reads stale data for as long
  *           as the mapping stands; with it the mapping is refused
- *   beyond  (boot with -m 5G) the same, because the page lies above the
- *           device's 32-bit DMA mask
- *   xen     (boot as dom0 of Xen with -m 5G) the same, because the machine frame
- *           of the page does, while the kernel takes it for one below
+ *   beyond  (boot with memory above 4 GiB) the same, because the page lies above
+ *           the device's 32-bit DMA mask
+ *   xen     (boot as dom0 of Xen with -m 5G) the same, because the machine
+ *           frame of the page does, while the kernel takes it for one below
  *   virtio  virtio.c, which needs no edu device
  *   shell   no scenario, /bin/busybox sh if there is one
  *
@@ -36,30 +39,38 @@
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysinfo.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include "edu_dma.h"
+#include "observe.h"
+#include "pages.h"
+#include "verbs.h"
 #include "virtio.h"
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
-
-#define POOL_USED	"/sys/kernel/debug/swiotlb/io_tlb_used"
-#define TRACE_DIR	"/sys/kernel/tracing"
-#define TRACE_EVENT	"dma_map_refused"
-#define TRACE_ENABLE	TRACE_DIR "/events/dma/" TRACE_EVENT "/enable"
 
 #define FOUR_GIB	0x100000000ULL
 #define OLD_PATTERN	0x1111111111111111ULL
 #define NEW_PATTERN	0xfeedc0de00000001ULL
 
+/* For a case of half a second in a guest that may be emulated and starved. */
+#define CASE_SECONDS	90
+
+/* How a process asks for a mapping. */
+enum request { PLAIN, ATTRIBUTE, REG_MR };
 enum outcome { COHERENT, STALE, REFUSED };
+
+static const char *const request_names[] = {
+	[PLAIN] = "plain",
+	[ATTRIBUTE] = "REQUIRE_COHERENT",
+	[REG_MR] = "ibv_reg_mr",
+};
 
 struct test_case {
 	const char *name;
-	bool attribute;
+	enum request request;
 	enum outcome expect;
 };
 
@@ -68,32 +79,36 @@ struct scenario {
 	/* Bounds of the physical address of the page to map. */
 	__u64 phys_min;
 	__u64 phys_max;
-	struct test_case cases[2];
+	struct test_case cases[3];
 };
 
 static const struct scenario scenarios[] = {
 	{
 		"plain", 0, FOUR_GIB, {
-			{ "without_attribute_coherent", false, COHERENT },
-			{ "with_attribute_coherent", true, COHERENT },
+			{ "without_attribute_coherent", PLAIN, COHERENT },
+			{ "with_attribute_coherent", ATTRIBUTE, COHERENT },
+			{ "verbs_coherent", REG_MR, COHERENT },
 		},
 	},
 	{
 		"force", 0, FOUR_GIB, {
-			{ "without_attribute_stale", false, STALE },
-			{ "with_attribute_refused", true, REFUSED },
+			{ "without_attribute_stale", PLAIN, STALE },
+			{ "with_attribute_refused", ATTRIBUTE, REFUSED },
+			{ "verbs_refused", REG_MR, REFUSED },
 		},
 	},
 	{
 		"beyond", FOUR_GIB, ~0ULL, {
-			{ "without_attribute_beyond_mask_stale", false, STALE },
-			{ "with_attribute_beyond_mask_refused", true, REFUSED },
+			{ "without_attribute_beyond_mask_stale", PLAIN, STALE },
+			{ "with_attribute_beyond_mask_refused", ATTRIBUTE, REFUSED },
+			{ "verbs_beyond_mask_refused", REG_MR, REFUSED },
 		},
 	},
 	{
 		"xen", 0, FOUR_GIB, {
-			{ "without_attribute_beyond_mask_stale", false, STALE },
-			{ "with_attribute_beyond_mask_refused", true, REFUSED },
+			{ "without_attribute_beyond_mask_stale", PLAIN, STALE },
+			{ "with_attribute_beyond_mask_refused", ATTRIBUTE, REFUSED },
+			{ "verbs_beyond_mask_refused", REG_MR, REFUSED },
 		},
 	},
 };
@@ -113,17 +128,17 @@ struct row {
 	int map_errno;
 	int warns;
 	int events;
+	bool done;
 	bool mapped;
 	bool bounced;
 	char reason[128];
+	/* The first line in the kernel log when the request has returned. */
+	char log[96];
 	char problem[160];
 };
 
-static long page_size;
 static int edu_fd = -1;
-static int kmsg_fd = -1;
-static int pagemap_fd = -1;
-static bool have_trace_event;
+static struct verbs verbs;
 
 /* Does not return. */
 static void leave(void)
@@ -171,216 +186,6 @@ static void note_problem(struct row *row, const char *text)
 		snprintf(row->problem, sizeof(row->problem), "%s", text);
 }
 
-/* Returns the length of the text, which is always terminated, or -1. */
-static ssize_t read_text(const char *path, char *text, size_t size)
-{
-	ssize_t len = 0, n;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return -1;
-	while ((size_t)len < size - 1) {
-		n = read(fd, text + len, size - 1 - len);
-		if (n <= 0)
-			break;
-		len += n;
-	}
-	close(fd);
-	text[len] = '\0';
-	return len;
-}
-
-static int write_text(const char *path, int flags, const char *text)
-{
-	ssize_t len = strlen(text), n;
-	int fd = open(path, O_WRONLY | O_CLOEXEC | flags);
-
-	if (fd < 0)
-		return -1;
-	n = write(fd, text, len);
-	close(fd);
-	return n == len ? 0 : -1;
-}
-
-static long pool_used(void)
-{
-	char text[32];
-
-	return read_text(POOL_USED, text, sizeof(text)) > 0 ? atol(text) : -1;
-}
-
-/* Pages pinned by anybody, or -1. */
-static long pins_held(void)
-{
-	static const char acquired[] = "nr_foll_pin_acquired ";
-	static const char released[] = "nr_foll_pin_released ";
-	static char text[16384];
-	const char *a, *r;
-
-	/* Without this the counters lag behind by what each CPU still holds. */
-	if (write_text("/proc/sys/vm/stat_refresh", 0, "1\n"))
-		return -1;
-	if (read_text("/proc/vmstat", text, sizeof(text)) < 0)
-		return -1;
-	a = strstr(text, acquired);
-	r = strstr(text, released);
-	if (!a || !r)
-		return -1;
-	return atol(a + strlen(acquired)) - atol(r + strlen(released));
-}
-
-static void kmsg_skip(void)
-{
-	lseek(kmsg_fd, 0, SEEK_END);
-}
-
-static int kmsg_count_warnings(void)
-{
-	char record[8192];
-	int count = 0;
-	ssize_t len;
-
-	for (;;) {
-		len = read(kmsg_fd, record, sizeof(record) - 1);
-		if (len < 0 && (errno == EPIPE || errno == EINTR))
-			continue;
-		if (len <= 0)
-			return count;
-		record[len] = '\0';
-		if (strstr(record, "WARNING:") || strstr(record, "swiotlb") ||
-		    (strstr(record, "DMA addr") && strstr(record, "overflow")))
-			count++;
-	}
-}
-
-static void trace_clear(void)
-{
-	if (have_trace_event)
-		write_text(TRACE_DIR "/trace", O_TRUNC, "");
-}
-
-/* Counts the refusals since trace_clear() and copies the first one's reason. */
-static int trace_refusals(char *reason, size_t size)
-{
-	static char text[65536];
-	char *line, *save, *field, *end, *next;
-	int count = 0;
-
-	if (!have_trace_event ||
-	    read_text(TRACE_DIR "/trace", text, sizeof(text)) < 0)
-		return 0;
-
-	for (line = strtok_r(text, "\n", &save); line;
-	     line = strtok_r(NULL, "\n", &save)) {
-		if (line[0] == '#' || !strstr(line, TRACE_EVENT ":"))
-			continue;
-		if (count++)
-			continue;
-		field = strstr(line, " reason=");
-		if (!field)
-			continue;
-		field += strlen(" reason=");
-
-		/* The text may have spaces: it ends where a "key=" begins. */
-		end = field + strlen(field);
-		for (next = strchr(field, ' '); next; next = strchr(next, ' ')) {
-			size_t key;
-
-			next++;
-			key = strspn(next, "abcdefghijklmnopqrstuvwxyz_");
-			if (key && next[key] == '=') {
-				end = next - 1;
-				break;
-			}
-		}
-		snprintf(reason, size, "%.*s", (int)(end - field), field);
-	}
-	return count;
-}
-
-static __u64 phys_of(const void *addr)
-{
-	__u64 entry = 0;
-	off_t at = (uintptr_t)addr / page_size * sizeof(entry);
-
-	if (pread(pagemap_fd, &entry, sizeof(entry), at) != sizeof(entry) ||
-	    !(entry & (1ULL << 63)))
-		return 0;
-	return (entry & ((1ULL << 55) - 1)) * page_size;
-}
-
-struct chunk {
-	struct chunk *next;
-	size_t size;
-};
-
-/*
- * Returns one locked page within the scenario's bounds, or NULL. Memory that
- * does not fit is held until one is found, or it would be handed out again.
- */
-static __u64 *page_get(const struct scenario *s)
-{
-	const size_t size = 1 << 20;
-	struct chunk *held = NULL, *chunk;
-	__u64 *page = NULL;
-	struct sysinfo info;
-	size_t at;
-
-	/* PID 1 must not meet the OOM killer: leave it some memory. */
-	while (!page && !sysinfo(&info) &&
-	       (__u64)info.freeram * info.mem_unit > (128ULL << 20)) {
-		chunk = mmap(NULL, size, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		if (chunk == MAP_FAILED)
-			break;
-		if (mlock(chunk, size)) {
-			munmap(chunk, size);
-			break;
-		}
-		memset(chunk, 1, size);
-		chunk->next = held;
-		chunk->size = size;
-		held = chunk;
-
-		/* The first page of a chunk has the list in it. */
-		for (at = page_size; at < size; at += page_size) {
-			__u64 phys = phys_of((char *)chunk + at);
-
-			if (phys && phys >= s->phys_min && phys < s->phys_max) {
-				page = (__u64 *)((char *)chunk + at);
-				break;
-			}
-		}
-	}
-
-	while (held) {
-		char *start = (char *)held, *stop = start + held->size;
-
-		held = held->next;
-		if ((char *)page > start && (char *)page < stop) {
-			munmap(start, (char *)page - start);
-			start = (char *)page + page_size;
-		}
-		if (start < stop)
-			munmap(start, stop - start);
-	}
-	return page;
-}
-
-/* One load from memory each time, whatever the compiler thinks it knows. */
-static __u64 look(const __u64 *p)
-{
-	return __atomic_load_n(p, __ATOMIC_RELAXED);
-}
-
-static void fill(__u64 *page, __u64 pattern)
-{
-	size_t i;
-
-	for (i = 0; i < page_size / sizeof(*page); i++)
-		__atomic_store_n(&page[i], pattern, __ATOMIC_RELAXED);
-}
-
 static const char *errno_name(int err)
 {
 	static char text[16];
@@ -409,41 +214,128 @@ static const char *errno_name(int err)
 	return text;
 }
 
-static void measure(const struct test_case *c, __u64 *page, struct row *row)
+/* A page that is mapped for the device, one way or the other. */
+struct mapping {
+	enum request request;
+	__u64 *page;
+	/* Where the page was, and where the device finds it. */
+	__u64 phys;
+	__u64 dma;
+	__u32 id;
+	struct verbs_mr mr;
+};
+
+/* These three return 0, or -1 with errno set. */
+static int map_page(struct mapping *m)
 {
 	struct edu_dma_map map = {
-		.addr = (uintptr_t)page,
+		.addr = (uintptr_t)m->page,
 		.length = page_size,
-		.attrs = c->attribute ? EDU_DMA_REQUIRE_COHERENT : 0,
+		.attrs = m->request == ATTRIBUTE ? EDU_DMA_REQUIRE_COHERENT : 0,
 	};
-	struct edu_dma_write cmd = { 0 };
-	struct edu_dma_unmap unmap = { 0 };
+
+	if (m->request == REG_MR) {
+		if (verbs_reg_mr(&verbs, m->page, &m->mr))
+			return -1;
+		m->phys = phys_of(m->page);
+		m->dma = m->mr.lkey;
+		return 0;
+	}
+
+	if (ioctl(edu_fd, EDU_DMA_MAP, &map))
+		return -1;
+	m->phys = map.phys_addr;
+	m->dma = map.dma_addr;
+	m->id = map.id;
+	return 0;
+}
+
+static int device_write(const struct mapping *m, __u64 pattern)
+{
+	struct edu_dma_write cmd = {
+		.pattern = pattern,
+		.length = EDU_DMA_BUF_SIZE,
+		.id = m->id,
+	};
+
+	if (m->request == REG_MR) {
+		verbs_write(&verbs, &m->mr, pattern);
+		return 0;
+	}
+	return ioctl(edu_fd, EDU_DMA_WRITE, &cmd);
+}
+
+static int unmap_page(const struct mapping *m)
+{
+	struct edu_dma_unmap unmap = { .id = m->id };
+
+	if (m->request == REG_MR)
+		return verbs_dereg_mr(&verbs, &m->mr);
+	return ioctl(edu_fd, EDU_DMA_UNMAP, &unmap);
+}
+
+/*
+ * After a memory region has been refused, the context goes on: the device still
+ * serves it, and another page, if there is one that the device reaches.
+ */
+static void go_on(const struct scenario *s, struct row *row)
+{
+	struct verbs_mr mr;
+	__u64 *page;
+
+	if (!verbs_works(&verbs, row->wrote))
+		problem(row, "after the refusal the device does not serve the context");
+
+	if (s->phys_min < FOUR_GIB)
+		return;
+	page = page_get(0, FOUR_GIB);
+	if (!page) {
+		problem(row, "no free page that the device reaches");
+		return;
+	}
+	fill(page, OLD_PATTERN);
+	if (verbs_reg_mr(&verbs, page, &mr)) {
+		problem(row, "after the refusal no page is registered: %s",
+			strerror(errno));
+	} else {
+		verbs_write(&verbs, &mr, row->wrote);
+		if (look(&page[0]) != row->wrote)
+			problem(row, "after the refusal no page is coherent");
+		if (verbs_dereg_mr(&verbs, &mr))
+			problem(row, "dereg_mr failed: %s", strerror(errno));
+	}
+	munmap(page, page_size);
+}
+
+static void measure(const struct scenario *s, const struct test_case *c,
+		    __u64 *page, struct row *row)
+{
 	const size_t last = EDU_DMA_BUF_SIZE / sizeof(*page) - 1;
+	struct mapping m = { .request = c->request, .page = page };
+	long charged = pins_charged();
 	__u64 tail;
 	int ret;
 
 	fill(page, OLD_PATTERN);
 	row->page = phys_of(page);
 	row->pins_before = pins_held();
-	kmsg_skip();
 	trace_clear();
 	row->pool_before = pool_used();
 
-	ret = ioctl(edu_fd, EDU_DMA_MAP, &map);
+	kmsg_skip();
+	ret = map_page(&m);
 	row->map_errno = ret ? errno : 0;
+	kmsg_read(&row->warns, row->log, sizeof(row->log));
 	row->mapped = !ret;
 	row->pool_mapped = pool_used();
 
 	if (row->mapped) {
-		row->bounced = map.bounced;
-		if (map.phys_addr != row->page)
+		row->bounced = m.dma != m.phys;
+		if (m.phys != row->page)
 			problem(row, "the page moved to %#llx before it was pinned",
-				map.phys_addr);
+				m.phys);
 
-		cmd.id = map.id;
-		cmd.length = EDU_DMA_BUF_SIZE;
-		cmd.pattern = row->wrote;
-		ret = ioctl(edu_fd, EDU_DMA_WRITE, &cmd);
+		ret = device_write(&m, row->wrote);
 		row->sees = look(&page[0]);
 		tail = look(&page[last]);
 		if (ret)
@@ -454,16 +346,15 @@ static void measure(const struct test_case *c, __u64 *page, struct row *row)
 				row->sees,
 				tail);
 
-		unmap.id = map.id;
-		if (ioctl(edu_fd, EDU_DMA_UNMAP, &unmap))
+		if (unmap_page(&m))
 			problem(row, "unmap failed: %s", strerror(errno));
 		row->sees_after_unmap = look(&page[0]);
+	} else if (c->request == REG_MR) {
+		go_on(s, row);
 	}
 
-	row->pool_after = pool_used();
-	row->events = trace_refusals(row->reason, sizeof(row->reason));
-	row->warns = kmsg_count_warnings();
-	row->pins_after = pins_held();
+	if (pins_charged() != charged)
+		problem(row, "the process stays charged for pinned memory");
 
 	/* Whatever happened, the process still has its memory. */
 	fill(page, row->wrote);
@@ -480,6 +371,8 @@ static void judge(const struct test_case *c, struct row *row)
 	else if (row->sees == row->wrote)
 		got = COHERENT;
 
+	if (!row->done)
+		return;
 	if (row->map_errno == ENOPROTOOPT)
 		problem(row, "this kernel does not have the attribute");
 
@@ -510,6 +403,8 @@ static void judge(const struct test_case *c, struct row *row)
 		if (have_trace_event && row->events != 1)
 			problem(row, "%d trace events for one refusal",
 				row->events);
+		if (row->log[0])
+			problem(row, "the kernel log has: %s", row->log);
 		break;
 	}
 
@@ -527,15 +422,21 @@ static void judge(const struct test_case *c, struct row *row)
 
 static const char *verdict(const struct test_case *c, const struct row *row)
 {
+	bool verbs = c->request == REG_MR;
+
 	if (row->problem[0])
 		return row->problem;
 	switch (c->expect) {
 	case COHERENT:
-		return "coherent: the process sees the device's write at once";
+		return verbs ?
+			"coherent: the process polls and sees the device's write" :
+			"coherent: the process sees the device's write at once";
 	case STALE:
 		return "corrupt: the process reads old data until unmap";
 	case REFUSED:
-		return "refused: nothing mapped, nothing left behind";
+		return verbs ?
+			"refused: nothing left behind, the process goes on" :
+			"refused: nothing mapped, nothing left behind";
 	}
 	return "";
 }
@@ -577,7 +478,9 @@ static void print_row(const struct scenario *s, const struct test_case *c,
 {
 	printf("  # row: {");
 	json_string("boot", s->name);
-	printf(", \"attribute\": %s, ", c->attribute ? "true" : "false");
+	printf(", ");
+	json_string("request", request_names[c->request]);
+	printf(", ");
 	json_hex("page", row->page, row->page);
 	printf(", ");
 	json_count("pool_used_before", row->pool_before);
@@ -603,27 +506,123 @@ static void print_row(const struct scenario *s, const struct test_case *c,
 	printf("}\n");
 }
 
-static bool run_case(const struct scenario *s, unsigned int nr)
+static int load_module(const char *path)
 {
-	const struct test_case *c = &s->cases[nr];
-	struct row row = { .wrote = NEW_PATTERN + nr };
-	__u64 *page = page_get(s);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int ret, err;
 
+	if (fd < 0)
+		return -1;
+	ret = syscall(SYS_finit_module, fd, "", 0);
+	err = errno;
+	close(fd);
+	errno = err;
+	return ret;
+}
+
+/*
+ * There is one device, and a driver for each way to ask. With a driver go its
+ * mappings: dma-debug complains of those that are left.
+ */
+static void use_driver(const char *name)
+{
+	static const char *loaded;
+	char path[32];
+
+	if (loaded && name && !strcmp(loaded, name))
+		return;
+	if (loaded && syscall(SYS_delete_module, loaded, O_NONBLOCK))
+		bail_out("unloading %s", loaded);
+	loaded = name;
+	if (!name)
+		return;
+	snprintf(path, sizeof(path), "/%s.ko", name);
+	if (load_module(path))
+		bail_out("loading %s", path);
+}
+
+static void open_device(enum request request)
+{
+	if (request == REG_MR) {
+		if (verbs_open(&verbs))
+			bail_out("/dev/infiniband/uverbs0, which needs QEMU's -device edu");
+		return;
+	}
+	edu_fd = open("/dev/edu_dma", O_RDWR | O_CLOEXEC);
+	if (edu_fd < 0)
+		bail_out("/dev/edu_dma, which needs QEMU's -device edu");
+}
+
+/* All of a process's life: it has to come to its end, whatever was refused. */
+static void case_process(const struct scenario *s, const struct test_case *c,
+			 struct row *row)
+{
+	__u64 *page;
+
+	if (pages_open())
+		bail_out("/proc/self/pagemap has no physical addresses");
+	open_device(c->request);
+	page = page_get(s->phys_min, s->phys_max);
 	if (!page) {
 		errno = 0;
 		bail_out("no free page from %#llx up to %#llx", s->phys_min,
 			 s->phys_max);
 	}
-	measure(c, page, &row);
+	measure(s, c, page, row);
 	munmap(page, page_size);
+	if (c->request == REG_MR && verbs_close(&verbs))
+		problem(row, "closing the context failed: %s", strerror(errno));
+	row->done = true;
+}
 
-	judge(c, &row);
-	print_row(s, c, &row);
-	printf("  %s %u %s\n", row.problem[0] ? "not ok" : "ok", nr + 1,
-	       c->name);
+static void run_process(const struct scenario *s, const struct test_case *c,
+			struct row *row)
+{
+	pid_t child = fork(), pid;
+	int status;
+
+	if (child < 0)
+		bail_out("fork");
+	if (!child) {
+		alarm(CASE_SECONDS);
+		case_process(s, c, row);
+		_exit(0);
+	}
+	do {
+		pid = waitpid(child, &status, 0);
+	} while (pid < 0 && errno == EINTR);
+
+	if (WIFSIGNALED(status))
+		problem(row, "the process was killed by signal %d",
+			WTERMSIG(status));
+	row->pool_after = pool_used();
+	row->events = trace_refusals(row->reason, sizeof(row->reason));
+	kmsg_read(&row->warns, NULL, 0);
+	row->pins_after = pins_held();
+}
+
+static bool run_case(const struct scenario *s, unsigned int nr)
+{
+	const struct test_case *c = &s->cases[nr];
+	struct row *row = mmap(NULL, sizeof(*row), PROT_READ | PROT_WRITE,
+			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	bool ok;
+
+	if (row == MAP_FAILED)
+		bail_out("mmap");
+	row->wrote = NEW_PATTERN + nr;
+
+	use_driver(c->request == REG_MR ? "edu_rdma" : "edu_dma");
+	run_process(s, c, row);
+
+	judge(c, row);
+	print_row(s, c, row);
+	ok = !row->problem[0];
+	printf("  %s %u %s\n", ok ? "ok" : "not ok", nr + 1, c->name);
+	munmap(row, sizeof(*row));
 	/* The next case's kernel messages must not cut into these lines. */
 	tcdrain(STDOUT_FILENO);
-	return !row.problem[0];
+	return ok;
 }
 
 static void run_scenario(const struct scenario *s)
@@ -636,6 +635,7 @@ static void run_scenario(const struct scenario *s)
 	printf("  1..%zu\n", ARRAY_SIZE(s->cases));
 	for (nr = 0; nr < ARRAY_SIZE(s->cases); nr++)
 		ok &= run_case(s, nr);
+	use_driver(NULL);
 	printf("%s 1 demo_%s\n", ok ? "ok" : "not ok", s->name);
 }
 
@@ -678,20 +678,6 @@ static void demo_argument(char *value, size_t size)
 			snprintf(value, size, "%s", arg + 5);
 }
 
-static int load_module(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	int ret, err;
-
-	if (fd < 0)
-		return -1;
-	ret = syscall(SYS_finit_module, fd, "", 0);
-	err = errno;
-	close(fd);
-	errno = err;
-	return ret;
-}
-
 /* Neither has to be there: what they would tell is then reported as null. */
 static void open_observers(void)
 {
@@ -699,29 +685,6 @@ static void open_observers(void)
 		printf("# demo: no debugfs, pool use is not known\n");
 	if (mount_at("tracefs", TRACE_DIR))
 		printf("# demo: no tracefs, reasons are not known\n");
-}
-
-static void set_up(void)
-{
-	if (load_module("/edu_dma.ko"))
-		bail_out("loading /edu_dma.ko");
-	edu_fd = open("/dev/edu_dma", O_RDWR | O_CLOEXEC);
-	if (edu_fd < 0)
-		bail_out("/dev/edu_dma, which needs QEMU's -device edu");
-	kmsg_fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	if (kmsg_fd < 0)
-		bail_out("/dev/kmsg");
-	pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	if (pagemap_fd < 0)
-		bail_out("/proc/self/pagemap");
-	errno = 0;
-	if (!phys_of(__builtin_frame_address(0)))
-		bail_out("/proc/self/pagemap has no physical addresses");
-	if (!access(TRACE_ENABLE, F_OK)) {
-		if (write_text(TRACE_ENABLE, 0, "1"))
-			bail_out("enabling " TRACE_ENABLE);
-		have_trace_event = true;
-	}
 }
 
 /* /dev/console cannot be a controlling terminal, what stands behind it can. */
@@ -776,8 +739,6 @@ int main(void)
 	char wanted[32];
 	size_t i;
 
-	page_size = sysconf(_SC_PAGESIZE);
-
 	mount_at("devtmpfs", "/dev");
 	open_console();
 	if (getpid() != 1) {
@@ -811,7 +772,10 @@ int main(void)
 	if (i == ARRAY_SIZE(scenarios))
 		bail_out("no scenario demo=%s", wanted);
 
-	set_up();
+	if (kmsg_open())
+		bail_out("/dev/kmsg");
+	if (trace_open())
+		bail_out("enabling the trace event");
 	run_scenario(&scenarios[i]);
 	leave();
 }

@@ -12,10 +12,12 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
+#include "edu.h"
+
 #define EDU_DMA_MAX_PAGES	16
 
-/* The device's internal buffer, and so the most one EDU_DMA_WRITE can move. */
-#define EDU_DMA_BUF_SIZE	4096
+/* The most one EDU_DMA_WRITE can move. */
+#define EDU_DMA_BUF_SIZE	EDU_BUF_SIZE
 
 /* edu_dma_map.attrs: map with DMA_ATTR_REQUIRE_COHERENT. */
 #define EDU_DMA_REQUIRE_COHERENT	0x1

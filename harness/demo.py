@@ -74,18 +74,17 @@ def _cells(row):
     answer = "mapped" if row["map"] == 0 else f"-{row['map']}"
     if row.get("reason"):
         answer += f" ({row['reason']})"
-    return (row["boot"], "REQUIRE_COHERENT" if row["attribute"] else "plain",
-            row["page"] or "-", answer, row["wrote"] or "-", row["sees"] or "-",
-            row["verdict"])
+    return (row["boot"], row["request"], row["page"] or "-", answer,
+            row["wrote"] or "-", row["sees"] or "-", row["verdict"])
 
 
 def conclude(rows, outcomes):
     """The last line: what the rows amount to."""
     stale = sum(1 for row in rows if row["sees"] and row["sees"] != row["wrote"])
-    refused = sum(1 for row in rows if row["attribute"] and row["map"])
+    refused = sum(1 for row in rows if row["request"] != "plain" and row["map"])
     unexpected = sum(outcome.failed for outcome in outcomes)
     bad = [outcome.cell for outcome in outcomes if not outcome.ok]
     if bad:
         return f"demo: not as it has to be: {unexpected} rows, in {', '.join(bad)}"
     return (f"demo: {len(rows)} rows as expected: {stale} plain mappings corrupt data "
-            f"silently, {refused} requests with the attribute refused instead")
+            f"silently, {refused} that have to stay coherent are refused instead")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The initramfs of the demo: guest/*.c as /init and the module it loads."""
+"""The initramfs of the demo: guest/*.c as /init and the modules it loads."""
 
 import shutil
 
@@ -7,6 +7,7 @@ from . import kernel, packages, paths, process, ui
 from .errors import BUILD, LabError
 
 SOURCE = paths.ROOT / "guest"
+MODULES = ("edu_dma", "edu_rdma")
 _DIRECTORIES = ("dev", "proc", "sys", "bin")
 
 
@@ -43,13 +44,16 @@ def _build(built, work, archive, shell):
         (root / name).mkdir(parents=True, exist_ok=True)
     target = built.kernel.target
     _run([target.compiler, "-static", "-O2", "-Wall", "-Wextra", "-Werror",
-          "-o", root / "init", *sorted(work.glob("*.c"))], log)
-    _run(["make", "-C", built.source, f"O={built.dir}",
-          f"ARCH={target.name}", f"CROSS_COMPILE={target.cross}",
-          f"M={work / 'edu_dma'}", *kernel.make_options(target), "modules"], log)
-    with paths.guard(root):
-        shutil.copyfile(work / "edu_dma" / "edu_dma.ko", root / "edu_dma.ko")
-        if shell:
+          "-o", root / "init",
+          *(work / source.name for source in sorted(SOURCE.glob("*.c")))], log)
+    for name in MODULES:
+        _run(["make", "-C", built.source, f"O={built.dir}",
+              f"ARCH={target.name}", f"CROSS_COMPILE={target.cross}",
+              f"M={work / name}", *kernel.make_options(target), "modules"], log)
+        with paths.guard(root):
+            shutil.copyfile(work / name / f"{name}.ko", root / f"{name}.ko")
+    if shell:
+        with paths.guard(root):
             shutil.copy(shutil.which("busybox"), root / "bin" / "busybox")
     _pack(root, archive, log)
 

@@ -27,25 +27,10 @@
 #include <linux/uaccess.h>
 #include <linux/xarray.h>
 
+#include "../edu.h"
 #include "../edu_dma.h"
 
-#define EDU_DMA_SRC	0x80
-#define EDU_DMA_DST	0x88
-#define EDU_DMA_COUNT	0x90
-#define EDU_DMA_CMD	0x98
-#define  EDU_CMD_START	BIT(0)
-#define  EDU_CMD_TO_RAM	BIT(1)
-
-/* The internal buffer, in the device's own address space. */
-#define EDU_BUF_ADDR	0x40000
-
-/*
- * QEMU 7.2 aborts on a transfer that ends with the last byte of the internal
- * buffer, so no transfer may fill it.
- */
-#define EDU_CHUNK	(EDU_DMA_BUF_SIZE / 2)
-
-/* A transfer takes 100 ms of guest time; an emulated guest may be starved. */
+/* For a transfer of 100 ms of guest time; an emulated guest may be starved. */
 #define EDU_POLL_US	2000
 #define EDU_TIMEOUT_US	(10 * USEC_PER_SEC)
 
@@ -87,7 +72,6 @@ static int edu_transfer(struct edu_dma *edu, u32 src, u32 dst, u32 count,
 	u32 cmd;
 	int ret;
 
-	/* Registers are 64 bits wide, but a 32-bit store clears the rest. */
 	iowrite32(src, edu->mmio + EDU_DMA_SRC);
 	iowrite32(dst, edu->mmio + EDU_DMA_DST);
 	iowrite32(count, edu->mmio + EDU_DMA_COUNT);
@@ -430,7 +414,7 @@ static void edu_dma_remove(struct pci_dev *pdev)
 }
 
 static const struct pci_device_id edu_dma_ids[] = {
-	{ PCI_DEVICE(0x1234, 0x11e8) },
+	{ PCI_DEVICE(EDU_VENDOR_ID, EDU_DEVICE_ID) },
 	{ }
 };
 MODULE_DEVICE_TABLE(pci, edu_dma_ids);

@@ -403,7 +403,8 @@ class Guest(Machine):
         super().setUp()
         self.program("gcc", 'while [ "$1" != -o ]; do shift; done\necho init > "$2"')
         self.program("make", 'for arg; do case $arg in\n'
-                     'M=*) echo module > "${arg#M=}/edu_dma.ko"\nesac; done')
+                     'M=*) dir=${arg#M=}; echo module > "$dir/${dir##*/}.ko"\n'
+                     'esac; done')
         self.program("busybox", "")
 
     def files(self, **kw):
@@ -413,8 +414,8 @@ class Guest(Machine):
         return done.stdout.split()
 
     def test_archive(self):
-        self.assertEqual(self.files(), ["bin", "dev", "edu_dma.ko", "init", "proc",
-                                        "sys"])
+        self.assertEqual(self.files(), ["bin", "dev", "edu_dma.ko", "edu_rdma.ko",
+                                        "init", "proc", "sys"])
         self.assertIn("bin/busybox", self.files(shell=True))
 
     def test_made_only_when_it_has_to_be(self):

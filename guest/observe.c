@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What the kernel tells of itself: counters, its log, its trace events. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "observe.h"
+
+#define POOL_USED	"/sys/kernel/debug/swiotlb/io_tlb_used"
+#define TRACE_EVENT	"dma_map_refused"
+#define TRACE_ENABLE	TRACE_DIR "/events/dma/" TRACE_EVENT "/enable"
+
+static int kmsg_fd = -1;
+
+bool have_trace_event;
+
+ssize_t read_text(const char *path, char *text, size_t size)
+{
+	ssize_t len = 0, n;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -1;
+	while ((size_t)len < size - 1) {
+		n = read(fd, text + len, size - 1 - len);
+		if (n <= 0)
+			break;
+		len += n;
+	}
+	close(fd);
+	text[len] = '\0';
+	return len;
+}
+
+int write_text(const char *path, int flags, const char *text)
+{
+	ssize_t len = strlen(text), n;
+	int fd = open(path, O_WRONLY | O_CLOEXEC | flags);
+
+	if (fd < 0)
+		return -1;
+	n = write(fd, text, len);
+	close(fd);
+	return n == len ? 0 : -1;
+}
+
+long pool_used(void)
+{
+	char text[32];
+
+	return read_text(POOL_USED, text, sizeof(text)) > 0 ? atol(text) : -1;
+}
+
+long pins_charged(void)
+{
+	static const char key[] = "\nVmPin:";
+	char text[4096], *at;
+
+	if (read_text("/proc/self/status", text, sizeof(text)) < 0)
+		return -1;
+	at = strstr(text, key);
+	return at ? atol(at + strlen(key)) : -1;
+}
+
+long pins_held(void)
+{
+	static const char acquired[] = "nr_foll_pin_acquired ";
+	static const char released[] = "nr_foll_pin_released ";
+	static char text[16384];
+	const char *a, *r;
+
+	/* Without this the counters lag behind by what each CPU still holds. */
+	if (write_text("/proc/sys/vm/stat_refresh", 0, "1\n"))
+		return -1;
+	if (read_text("/proc/vmstat", text, sizeof(text)) < 0)
+		return -1;
+	a = strstr(text, acquired);
+	r = strstr(text, released);
+	if (!a || !r)
+		return -1;
+	return atol(a + strlen(acquired)) - atol(r + strlen(released));
+}
+
+int kmsg_open(void)
+{
+	kmsg_fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	return kmsg_fd < 0 ? -1 : 0;
+}
+
+void kmsg_skip(void)
+{
+	lseek(kmsg_fd, 0, SEEK_END);
+}
+
+void kmsg_read(int *warns, char *first, size_t size)
+{
+	char record[8192], *text;
+	ssize_t len;
+
+	for (;;) {
+		len = read(kmsg_fd, record, sizeof(record) - 1);
+		if (len < 0 && (errno == EPIPE || errno == EINTR))
+			continue;
+		if (len <= 0)
+			return;
+		record[len] = '\0';
+		text = strchr(record, ';');
+		if (text && size && !first[0])
+			snprintf(first, size, "%.*s", (int)strcspn(text + 1, "\n"),
+				 text + 1);
+		if (strstr(record, "WARNING:") || strstr(record, "swiotlb") ||
+		    (strstr(record, "DMA addr") && strstr(record, "overflow")))
+			++*warns;
+	}
+}
+
+int trace_open(void)
+{
+	have_trace_event = !access(TRACE_ENABLE, F_OK);
+	return have_trace_event ? write_text(TRACE_ENABLE, 0, "1") : 0;
+}
+
+void trace_clear(void)
+{
+	if (have_trace_event)
+		write_text(TRACE_DIR "/trace", O_TRUNC, "");
+}
+
+int trace_refusals(char *reason, size_t size)
+{
+	static char text[65536];
+	char *line, *save, *field, *end, *next;
+	int count = 0;
+
+	if (!have_trace_event ||
+	    read_text(TRACE_DIR "/trace", text, sizeof(text)) < 0)
+		return 0;
+
+	for (line = strtok_r(text, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save)) {
+		if (line[0] == '#' || !strstr(line, TRACE_EVENT ":"))
+			continue;
+		if (count++)
+			continue;
+		field = strstr(line, " reason=");
+		if (!field)
+			continue;
+		field += strlen(" reason=");
+
+		/* The text may have spaces: it ends where a "key=" begins. */
+		end = field + strlen(field);
+		for (next = strchr(field, ' '); next; next = strchr(next, ' ')) {
+			size_t key;
+
+			next++;
+			key = strspn(next, "abcdefghijklmnopqrstuvwxyz_");
+			if (key && next[key] == '=') {
+				end = next - 1;
+				break;
+			}
+		}
+		snprintf(reason, size, "%.*s", (int)(end - field), field);
+	}
+	return count;
+}
