@@ -14,6 +14,11 @@
 #define TRACE_EVENT	"dma_map_refused"
 #define TRACE_ENABLE	TRACE_DIR "/events/dma/" TRACE_EVENT "/enable"
 
+/* What a process causes to be printed, unlike what others do meanwhile. */
+#define LOG_EVENT	"console"
+#define LOG_ENABLE	TRACE_DIR "/events/printk/" LOG_EVENT "/enable"
+#define LOG_FILTER	TRACE_DIR "/events/printk/" LOG_EVENT "/filter"
+
 static int kmsg_fd = -1;
 
 bool have_trace_event;
@@ -96,9 +101,10 @@ void kmsg_skip(void)
 	lseek(kmsg_fd, 0, SEEK_END);
 }
 
-void kmsg_read(int *warns, char *first, size_t size)
+int kmsg_count_warnings(void)
 {
-	char record[8192], *text;
+	char record[8192];
+	int count = 0;
 	ssize_t len;
 
 	for (;;) {
@@ -106,28 +112,44 @@ void kmsg_read(int *warns, char *first, size_t size)
 		if (len < 0 && (errno == EPIPE || errno == EINTR))
 			continue;
 		if (len <= 0)
-			return;
+			return count;
 		record[len] = '\0';
-		text = strchr(record, ';');
-		if (text && size && !first[0])
-			snprintf(first, size, "%.*s", (int)strcspn(text + 1, "\n"),
-				 text + 1);
 		if (strstr(record, "WARNING:") || strstr(record, "swiotlb") ||
 		    (strstr(record, "DMA addr") && strstr(record, "overflow")))
-			++*warns;
+			count++;
 	}
 }
 
 int trace_open(void)
 {
+	if (!access(LOG_ENABLE, F_OK) && write_text(LOG_ENABLE, 0, "1"))
+		return -1;
 	have_trace_event = !access(TRACE_ENABLE, F_OK);
 	return have_trace_event ? write_text(TRACE_ENABLE, 0, "1") : 0;
 }
 
 void trace_clear(void)
 {
-	if (have_trace_event)
-		write_text(TRACE_DIR "/trace", O_TRUNC, "");
+	char filter[32];
+
+	snprintf(filter, sizeof(filter), "common_pid == %d", getpid());
+	write_text(LOG_FILTER, 0, filter);
+	write_text(TRACE_DIR "/trace", O_TRUNC, "");
+}
+
+void trace_log(char *first, size_t size)
+{
+	static const char event[] = ": " LOG_EVENT ": ";
+	static char text[65536];
+	char *line;
+
+	if (read_text(TRACE_DIR "/trace", text, sizeof(text)) < 0)
+		return;
+	line = strstr(text, event);
+	if (!line)
+		return;
+	line += strlen(event);
+	snprintf(first, size, "%.*s", (int)strcspn(line, "\n"), line);
 }
 
 int trace_refusals(char *reason, size_t size)

@@ -33,17 +33,17 @@ int kmsg_open(void);
 /* Go to its end. */
 void kmsg_skip(void);
 
-/*
- * Read what has come since. Adds the warnings to *warns; copies the first line
- * of any kind, unless `first` has one already.
- */
-void kmsg_read(int *warns, char *first, size_t size);
+/* Counts the warnings since, whoever caused them. */
+int kmsg_count_warnings(void);
 
-/* Enable the trace event, if there is one. Returns 0, or -1 with errno set. */
+/* Enable the trace events that there are. Returns 0, or -1 with errno set. */
 int trace_open(void);
 
-/* Forget the refusals so far. */
+/* Forget what has been traced so far, and trace what this process will cause. */
 void trace_clear(void);
+
+/* Copies the first line that the process caused in the kernel log, if any. */
+void trace_log(char *first, size_t size);
 
 /* Counts the refusals since trace_clear() and copies the first one's reason. */
 int trace_refusals(char *reason, size_t size);

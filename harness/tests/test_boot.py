@@ -164,7 +164,7 @@ class Cells(Machine):
 
     def test_demo(self):
         outcome = self.boot("demo-force", suites="", demo="force", args=["swiotlb=force"])
-        self.assertEqual(str(outcome), "2 passed, 0 failed, 0 skipped")
+        self.assertEqual(str(outcome), "3 passed, 0 failed, 0 skipped")
         append = self.args()[self.args().index("-append") + 1]
         for word in ("demo=force", "kunit.enable=0", "swiotlb=force", "panic=-1"):
             self.assertIn(word, append.split())
@@ -181,7 +181,7 @@ class Cells(Machine):
         self.assertEqual(words[3:], self.args()[:-4])
 
     def test_demo_that_fails(self):
-        self.assertEqual(self.boot("demo-without", suites="", demo="force").failed, 1)
+        self.assertEqual(self.boot("demo-without", suites="", demo="force").failed, 2)
 
     def test_demo_hangs(self):
         outcome = self.boot("demo-force", "exec sleep 60", suites="", demo="force",

@@ -25,24 +25,29 @@ def rows(*names):
 class Rows(unittest.TestCase):
     def test_parse(self):
         found = rows("force")
-        self.assertEqual([row["map"] for row in found], [0, "EOPNOTSUPP"])
+        self.assertEqual([(row["request"], row["map"]) for row in found],
+                         [("plain", 0), ("REQUIRE_COHERENT", "EOPNOTSUPP"),
+                          ("ibv_reg_mr", "EOPNOTSUPP")])
         self.assertEqual(demo.parse("no rows here\n# row: \n"), [])
 
     def test_table(self):
         lines = demo.table(rows(*BOOTS)).splitlines()
-        self.assertEqual(len(lines), 2 + 1 + 6)     # blank, heading, rule
+        self.assertEqual(len(lines), 2 + 1 + 9)     # blank, heading, rule
         self.assertEqual(lines[1].split("  ")[0].strip(), "boot")
         starts = [lines[1].index(word) for word in demo._HEAD]
         for line in lines[3:]:
             self.assertEqual(line, line.rstrip())
             self.assertTrue(all(line[n - 1] == " " != line[n] for n in starts[1:]), line)
-        self.assertEqual(lines[5].split(),
-                         "force plain 0x1afd000 mapped 0xfeedc0de00000001 "
+        self.assertEqual(lines[6].split(),
+                         "force plain 0x17e6000 mapped 0xfeedc0de00000001 "
                          "0x1111111111111111 corrupt: the process reads old data until "
                          "unmap".split())
-        self.assertEqual(lines[6].split(),
-                         "force REQUIRE_COHERENT 0x1afd000 -EOPNOTSUPP (FORCED_BOUNCE) "
+        self.assertEqual(lines[7].split(),
+                         "force REQUIRE_COHERENT 0x1c3b000 -EOPNOTSUPP (FORCED_BOUNCE) "
                          "- - refused: nothing mapped, nothing left behind".split())
+        self.assertEqual(lines[8].split(),
+                         "force ibv_reg_mr 0x17e2000 -EOPNOTSUPP (FORCED_BOUNCE) - - "
+                         "refused: nothing left behind, the process goes on".split())
 
     def test_unknown_page(self):
         """guest/demo.c prints null for what it could not measure."""
@@ -53,15 +58,15 @@ class Rows(unittest.TestCase):
         self.assertIn("boot", demo.table([]))
 
     def test_conclude(self):
-        good = [Outcome(f"demo-{name}", passed=2) for name in BOOTS]
+        good = [Outcome(f"demo-{name}", passed=3) for name in BOOTS]
         self.assertEqual(
             demo.conclude(rows(*BOOTS), good),
-            "demo: 6 rows as expected: 2 plain mappings corrupt data silently, 2 "
-            "requests with the attribute refused instead")
-        bad = [good[0], Outcome("demo-force", 1, 1), Outcome("demo-beyond", hung=True)]
+            "demo: 9 rows as expected: 2 plain mappings corrupt data silently, 4 that "
+            "have to stay coherent are refused instead")
+        bad = [good[0], Outcome("demo-force", 1, 2), Outcome("demo-beyond", hung=True)]
         self.assertEqual(
             demo.conclude(rows("plain", "without"), bad),
-            "demo: not as it has to be: 1 rows, in demo-force, demo-beyond")
+            "demo: not as it has to be: 2 rows, in demo-force, demo-beyond")
 
 
 class Run(Sandbox):
@@ -86,19 +91,20 @@ class Run(Sandbox):
         return status, out.getvalue().splitlines()
 
     def test_good(self):
-        status, lines = self.run_demo({name: (name, Outcome(name, 2)) for name in BOOTS})
+        status, lines = self.run_demo({name: (name, Outcome(name, 3)) for name in BOOTS})
         self.assertEqual(status, PASS)
-        self.assertTrue(lines[-1].startswith("demo: 6 rows as expected"))
+        self.assertTrue(lines[-1].startswith("demo: 9 rows as expected"))
         self.assertEqual(kernel.build.call_count, 1)
 
     def test_bad(self):
-        status, lines = self.run_demo({"a": ("plain", Outcome("a", 2)),
-                                       "b": ("without", Outcome("b", 1, 1))})
+        status, lines = self.run_demo({"a": ("plain", Outcome("a", 3)),
+                                       "b": ("without", Outcome("b", 1, 2))})
         self.assertEqual(status, FAILED)
         self.assertIn("this kernel does not have the attribute", "\n".join(lines))
-        self.assertEqual(lines[-1], "demo: not as it has to be: 1 rows, in b")
+        self.assertIn("mapped, but the process reads stale data", "\n".join(lines))
+        self.assertEqual(lines[-1], "demo: not as it has to be: 2 rows, in b")
 
     def test_hung(self):
-        status, _ = self.run_demo({"a": ("plain", Outcome("a", 1, 1)),
+        status, _ = self.run_demo({"a": ("plain", Outcome("a", 2, 1)),
                                    "b": ("force", Outcome("b", hung=True))})
         self.assertEqual(status, BOOT)
