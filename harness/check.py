@@ -4,8 +4,8 @@
 import re
 import sys
 
-from . import (cells, kernel, mails, matrix, packages, paths, process, results, style,
-               tree, ui, virtio)
+from . import (cells, compare, kernel, mails, matrix, packages, paths, process,
+               results, routes, style, tree, ui, virtio)
 from .errors import APPLY, BOOT, BUILD, FAILED, PASS, STYLE, LabError
 
 # Failures of the series. Others, such as no network, end the check at once.
@@ -53,12 +53,14 @@ def run(full=False):
     _harness(tally)
     if _mails(tally):
         directory = results.new_run()
+        boots = {}
         for which in plan.kernels.values():
             chosen = [cell for cell in plan.cells.values()
                       if cell.kernel == which.name and (cell.quick or full)]
             if chosen:
-                _boots(tally, which, chosen, directory)
+                boots.update(_boots(tally, which, chosen, directory))
         ui.note(f"results: {directory}")
+        _page(tally, plan, boots, full)
     ui.conclusion(str(tally))
     return tally.status
 
@@ -107,15 +109,28 @@ def _mails(tally):
     return True
 
 
+def _page(tally, plan, boots, full):
+    """docs/routes.md against the boots just made; on stock they are made if `full`."""
+    if not boots:
+        return
+    gaps = compare.gaps(boots)
+    tally.one("docs/routes.md names all tests and boots", gaps, STYLE)
+    if full and not gaps:
+        tally.one("docs/routes.md is what ./lab compare writes",
+                  compare.outdated(plan, boots), STYLE)
+
+
 def _boots(tally, which, chosen, directory):
-    """Build a kernel and boot its cells."""
+    """Build a kernel and boot its cells; returns {cell name: routes.Boot} of the
+    suites."""
+    made = {}
     try:
         built = kernel.build(which)
     except LabError as err:
         if err.status not in _OURS:
             raise
         tally.one(f"kernel {which.name}", str(err), err.status)
-        return
+        return made
     tally.one(f"kernel {which.name} builds from the series")
     for cell in chosen:
         try:
@@ -128,3 +143,6 @@ def _boots(tally, which, chosen, directory):
         failed = outcome.failed or int(not outcome.ok)
         tally.add(f"{cell.name}: {outcome}", outcome.passed, failed, outcome.skipped,
                   BOOT if outcome.hung else FAILED)
+        if cell.suites and not outcome.hung:
+            made[cell.name] = routes.read(directory / cell.name, outcome)
+    return made

@@ -8,8 +8,8 @@ import os
 import subprocess
 import sys
 
-from . import (bisect, cells, check, demo, guest, kernel, mails, matrix, packages, process, qemu,
-               results, tree, ui)
+from . import (bisect, cells, check, compare, demo, guest, kernel, mails, matrix,
+               packages, process, qemu, results, tree, ui)
 from .errors import (BOOT, ENVIRONMENT, FAILED, INTERRUPTED, PASS, USAGE, LabError)
 
 EPILOG = """exit status: 0 pass, 1 a test failed, 2 usage, 3 fetch or hash, 4 does not
@@ -95,6 +95,10 @@ def _kunit(args):
 def _boot(args):
     plan = matrix.load()
     return _run(plan.pick(args.cell), plan, args.tree)
+
+
+def _compare(args):
+    return compare.run(args.cell)
 
 
 def _again(args):
@@ -190,6 +194,10 @@ def _parser():
     command.add_argument("kernel", nargs="*", help="default: all")
     command = of_tree(add("kunit", _kunit, "build, boot and run KUnit suites"))
     command.add_argument("cell", nargs="*", help="default: all that have suites")
+    command = add("compare", _compare, "run the suites on stock too, write "
+                  "docs/routes.md")
+    command.add_argument("cell", nargs="*",
+                         help="default: all that have suites; only that is written")
     command = of_tree(add("boot", _boot, "build and boot cells"))
     command.add_argument("cell", nargs="+")
     command = add("again", _again, "boot cells of the last run without building")

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from unittest import mock
 
-from harness import (cells, check, cli, errors, kernel, mails, matrix, packages, process,
-                     results, style, tree, ui, virtio)
+from harness import (cells, check, cli, compare, errors, kernel, mails, matrix, packages,
+                     process, results, style, tree, ui, virtio)
 from harness.errors import (APPLY, BOOT, BUILD, ENVIRONMENT, FAILED, FETCH, INTERRUPTED,
                             PASS, STYLE, USAGE, LabError)
 from harness.results import Outcome
@@ -274,6 +274,9 @@ class Tally(Sandbox):
         self.assertEqual(self.harness("this is no Python"), "0 passed, 1 failed")
 
 
+PAGE = check._page
+
+
 class Check(Lab):
     def setUp(self):
         super().setUp()
@@ -290,6 +293,7 @@ class Check(Lab):
                                                       return_value=""))
         self.userspace = self.enter(mock.patch.object(virtio, "userspace",
                                                       return_value=""))
+        self.page = self.enter(mock.patch.object(check, "_page"))
 
     def check(self, *argv):
         status, out, _ = self.lab("check", *argv)
@@ -305,6 +309,22 @@ class Check(Lab):
         self.outcomes = {"three": (1, 0, 5)}
         status, out = self.check("--full")
         self.assertEqual((status, out[-1]), (PASS, "15 passed, 0 failed, 5 skipped"))
+
+    def test_page(self):
+        """docs/routes.md is held against the boots, and against stock with --full."""
+        self.page.side_effect = PAGE
+        for argv, gaps, outdated, asked, last in (
+                ([], "", "", 0, (PASS, "14 passed, 0 failed")),
+                ([], "a is missing", "", 0, (STYLE, "13 passed, 1 failed")),
+                (["--full"], "", "", 1, (PASS, "19 passed, 0 failed")),
+                (["--full"], "", "it differs", 1, (STYLE, "18 passed, 1 failed")),
+                (["--full"], "a is missing", "", 0, (STYLE, "17 passed, 1 failed"))):
+            with mock.patch.multiple(compare, gaps=lambda boots, said=gaps: said,
+                                     outdated=mock.DEFAULT) as made:
+                made["outdated"].return_value = outdated
+                status, out = self.check(*argv)
+            self.assertEqual((status, out[-1]), last)
+            self.assertEqual(made["outdated"].call_count, asked)
 
     def test_style(self):
         self.style.return_value = ["a.c:1: ERROR:X: y", "another"]

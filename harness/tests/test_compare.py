@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""./lab compare: what two kernels did, as a table that says the same every time."""
+
+import contextlib
+import io
+import unittest
+from pathlib import Path
+from unittest import mock
+
+from harness import cells, compare, kernel, matrix, results, routes, tree
+from harness.errors import FAILED, PASS, USAGE
+from harness.results import Outcome
+from harness.routes import MAPPED, REFUSED, SAME, Boot, Result
+from harness.tests import Sandbox
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+DATA = Path(__file__).parent / "data" / "compare"
+OUTCOME = Outcome("cell", 1, 2, 3)
+
+
+def expectation(text, *values):
+    """The log of a failed expectation, as KUnit writes it."""
+    lines = ["# a: EXPECTATION FAILED at kernel/dma/tests/a.c:1", f"Expected {text}, but"]
+    return "\n    ".join(["", *lines, *(f"    {value}" for value in values)])
+
+
+def failed(text, *values):
+    return Result("FAIL", expectation(text, *values))
+
+
+def equal(left, value, wanted):
+    return failed(f"{left} == {wanted}", f"{left} == {value} (0x0)")
+
+
+PASSED = Result("PASS")
+SKIPPED = Result("SKIP", reason="needs luck")
+REFUSAL = Result("PASS", "    # a: 1 refused")
+UNTRACED = equal("t->obs->refusals", 0, 1)
+
+
+class Words(unittest.TestCase):
+    def test_expectations(self):
+        for words, log in (
+                ("no trace event", UNTRACED.log),
+                ("WARNs", equal("kunit_suppressed_warning_count(__kunit_suppress)", 1,
+                                0).log),
+                ("bounces", equal("t->obs->bounces", 1, 0).log),
+                ("does not bounce", equal("t->obs->bounces", 0, 1).log),
+                ("-EIO instead of -EOPNOTSUPP", expectation(
+                    "ret == map_refusal(param)", "ret == -5 (0xfffffffffffffffb)",
+                    "map_refusal(param) == -95 (0xffffffffffffffa1)")),
+                ("-EPERM instead of -EOPNOTSUPP", expectation(
+                    "-95 == dma_iova_link(dev, &state)",
+                    "dma_iova_link(dev, &state) == -1 (0xffffffffffffffff)")),
+                ("maps", expectation(
+                    "-95 == dma_map_sgtable(a, b)", "dma_map_sgtable(a, b) == 0 (0x0)")),
+                ("maps", expectation(
+                    "0 == dma_map_sg_attrs(a, b)", "dma_map_sg_attrs(a, b) == 2 (0x2)")),
+                ("maps", expectation(
+                    "0 != dma_mapping_error(d, a)",
+                    "dma_mapping_error(d, a) == 0 (0x0)")),
+                ("refuses", expectation(
+                    "0 == dma_mapping_error(d, a)",
+                    "dma_mapping_error(d, a) == -12 (0xfffffffffffffff4)")),
+                ("refuses (-EIO)", equal("map_buf(&t->buf, param)", -5, 0).log),
+                ("SG_DMA_SWIOTLB stays set",
+                 expectation("sg_dma_is_swiotlb(sg) to be false").replace(
+                     ", but", ", but is true")),
+                ("dma-debug: 2 reports, not 0", expectation(
+                    "*t->errors - t->errors_before == reports",
+                    "*t->errors - t->errors_before == 2 (0x2)",
+                    "reports == 0 (0x0)")),
+                ("not: a == b", expectation("a == b", "a == 18446744 (0x1)",
+                                            "b == 2 (0x2)")),
+                ("fails", "")):
+            self.assertEqual(routes.explain(log), {words}, log)
+
+    def test_several(self):
+        log = UNTRACED.log + "\nclocksource: tsc\n" + equal("t->obs->bounces", 1, 0).log
+        self.assertEqual(routes.explain(log), {"no trace event", "bounces"})
+
+    def test_join(self):
+        words = {"no trace event", "WARNs", "zz", "-EIO instead of -EOPNOTSUPP"}
+        self.assertEqual(routes._join(words), "WARNs, no trace event, "
+                         "-EIO instead of -EOPNOTSUPP, zz")
+        self.assertEqual(routes._join({"maps", "bounces", "takes bounce slots",
+                                       "no trace event"}), "bounces, no trace event")
+
+    def test_request(self):
+        for parameter, found in (
+                ("", ("", "")),
+                ("dma_map_phys, 0", (routes.WITHOUT, "other calls")),
+                ("dma_map_sgtable, DMA_ATTR_REQUIRE_COHERENT | DMA_ATTR_NO_WARN",
+                 (routes.WITH, "dma_map_sgtable()")),
+                ("IGNORE_CACHELINES", (routes.WITHOUT, "other calls")),
+                ("three segments", ("three segments", ""))):
+            self.assertEqual(routes.request(parameter), found)
+
+    def test_stable(self):
+        self.assertEqual(
+            routes.stable("the kernel complained: WARNING: kernel/dma/debug.c:1042 at "
+                          "check_unmap+0x5cd/0x8f0, CPU#0: kunit_try_catch/31"),
+            "the kernel complained: WARNING: kernel/dma/debug.c:1042 at check_unmap")
+
+
+class Rows(unittest.TestCase):
+    def rows(self, stock, series, **boot):
+        """The rows of one case in one boot, as (request, stock, series, right)."""
+        key = ("suite", "case")
+        stock = Boot({key: stock} if stock else {}, **boot)
+        found = routes.rows({"cell": (stock, Boot({key: series}))})
+        return [(row.request, row.stock, row.series, row.right) for row in found]
+
+    def params(self, *made):
+        """Parameters of all kinds: without and with the attribute, in each call."""
+        names = [f"{call}, {attributes}" for attributes in
+                 ("0", "DMA_ATTR_REQUIRE_COHERENT")
+                 for call in ("dma_map_phys", "dma_map_sgtable")]
+        return dict(zip(names, made))
+
+    def test_case(self):
+        self.assertEqual(self.rows({"": PASSED}, {"": PASSED}),
+                         [("-", SAME, MAPPED, True)])
+        self.assertEqual(self.rows({"": UNTRACED}, {"": REFUSAL}),
+                         [("-", "no trace event", REFUSED, True)])
+        self.assertEqual(self.rows({"": SKIPPED}, {"": SKIPPED}), [])
+
+    def test_wrong(self):
+        self.assertEqual(self.rows({"": PASSED}, {"": UNTRACED}),
+                         [("-", SAME, "FAILS: no trace event", False)])
+        self.assertEqual(self.rows({"": PASSED}, {"": SKIPPED}),
+                         [("-", SAME, "skipped", False)])
+        self.assertEqual(self.rows({"": PASSED}, {"": Result("ERROR")}),
+                         [("-", SAME, "FAILS: fails", False)])
+
+    def test_all_kinds(self):
+        one = self.params(PASSED, PASSED, PASSED, PASSED)
+        self.assertEqual(self.rows(one, one), [("all", SAME, MAPPED, True)])
+
+    def test_with_and_without(self):
+        self.assertEqual(
+            self.rows(self.params(PASSED, PASSED, UNTRACED, UNTRACED),
+                      self.params(PASSED, PASSED, REFUSAL, REFUSAL)),
+            [("without", SAME, MAPPED, True),
+             ("with the attribute", "no trace event", REFUSED, True)])
+
+    def test_calls(self):
+        errno = equal("map_buf()", -5, -95)
+        self.assertEqual(
+            self.rows(self.params(PASSED, PASSED, UNTRACED, errno),
+                      self.params(PASSED, PASSED, REFUSAL, REFUSAL)),
+            [("without", SAME, MAPPED, True),
+             ("with the attribute, other calls", "no trace event", REFUSED, True),
+             ("with the attribute, dma_map_sgtable()", "-EIO instead of -EOPNOTSUPP",
+              REFUSED, True)])
+
+    def test_stock_breaks_off(self):
+        found = [("-", "not reached: the kernel panicked", REFUSED, True)]
+        self.assertEqual(self.rows(None, {"": REFUSAL}, problem="the kernel panicked"),
+                         found)
+        self.assertEqual(
+            self.rows({"": Result("ERROR")}, {"": REFUSAL}, problem="the boot hung"),
+            [("-", "crashes: the boot hung", REFUSED, True)])
+
+    def test_boots_alike_are_one_row(self):
+        key = ("suite", "case")
+        one = (Boot({key: {"": UNTRACED}}), Boot({key: {"": REFUSAL}}))
+        other = (Boot({key: {"": PASSED}}), Boot({key: {"": REFUSAL}}))
+        found = routes.rows({"a": one, "b": other, "c": one})
+        self.assertEqual([row.boots for row in found], [["a", "c"], ["b"]])
+
+    def test_order(self):
+        """That of the suites, also if a later boot has more."""
+        boots = [Boot({("b", case): {"": PASSED} for case in cases} |
+                      {("a", "z"): {"": PASSED}}) for cases in ("xy", "xwy")]
+        found = routes.rows({str(n): (boot, boot) for n, boot in enumerate(boots)})
+        self.assertEqual([(row.suite, row.case) for row in found],
+                         [("a", "z"), ("b", "x"), ("b", "y"), ("b", "w")])
+
+    def test_skipped(self):
+        key, other = ("suite", "case"), ("suite", "other")
+        boots = {"a": (Boot(), Boot({key: {"": SKIPPED}, other: {"": SKIPPED}})),
+                 "b": (Boot(), Boot({key: {"": SKIPPED}, other: {"": PASSED}}))}
+        self.assertEqual(routes.skipped(boots), {key: ["needs luck"]})
+
+
+class Untested(Sandbox):
+    def test_that_of_the_project(self):
+        with mock.patch("harness.paths.ROOT", CHECKOUT):
+            for one in routes.untested():
+                self.assertTrue(all(vars(one).values()), one)
+
+    def test_mistakes(self):
+        for text, words in (("[[untested]]\nroute = 'a'\n", ["entry 1", "missing"]),
+                            ("[[untested]]\nroad = 'a'\n", ["entry 1", "road"])):
+            (self.root / "routes.toml").write_text(text)
+            with self.fails(USAGE, "routes.toml", *words):
+                routes.untested()
+
+
+MATRIX = '''
+[kernel.k]
+arch = "x86_64"
+[cell.one]
+what = "the first"
+kernel = "k"
+suites = "dma*"
+[cell.two]
+what = "the second"
+kernel = "k"
+suites = "dma*"
+[cell.three]
+what = "a demo"
+kernel = "k"
+demo = "plain"
+'''
+KEY = ("dma_direct", "dma_map_x")
+
+
+class Compare(Sandbox):
+    """Whole runs, with the boots replaced by what the test says of them."""
+
+    def setUp(self):
+        super().setUp()
+        (self.root / "matrix.toml").write_text(MATRIX)
+        (self.root / "routes.toml").write_text("[[untested]]\nroute = 'r'\nstock = 's'\n"
+                                               "series = 't'\nwhy = 'w'\n")
+        self.page = self.root / "docs/routes.md"
+        self.boots = {"stock-suites": {"one": Boot({KEY: {"": UNTRACED}}),
+                                       "two": Boot({KEY: {"": PASSED}})},
+                      "series": {"one": Boot({KEY: {"": REFUSAL}}),
+                                 "two": Boot({KEY: {"": PASSED}})}}
+        self.build = self.enter(mock.patch.object(
+            kernel, "build", side_effect=lambda which, name: kernel.at(which, name)))
+        self.enter(mock.patch.object(cells, "run", return_value=OUTCOME))
+        self.enter(mock.patch.object(tree, "provenance", lambda: "stock is Linux"))
+        self.enter(mock.patch.object(compare, "boot_all", side_effect=lambda plan, chosen,
+                                     name: {cell.name: self.boots[name][cell.name]
+                                            for cell in chosen}))
+        self.out = self.enter(contextlib.redirect_stdout(io.StringIO()))
+
+    def last(self):
+        return self.out.getvalue().splitlines()[-1]
+
+    def test_good(self):
+        self.assertEqual(compare.run(), PASS)
+        self.assertEqual(self.last(), "compare: 2 rows, stock differs in 1, the series "
+                         "is wrong in 0; docs/routes.md written")
+        text = self.page.read_text()
+        for line in ("| `dma_map_x` | - | one | no trace event | refused cleanly |",
+                     "| `dma_map_x` | - | two | the same | mapped as before |",
+                     "| r | s | t | w |", "stock is Linux"):
+            self.assertIn(line, text)
+        self.assertIn(text, self.out.getvalue())
+        self.assertEqual(compare.run(), PASS)
+        self.assertEqual(self.last().rpartition(" ")[2], "was")
+        self.assertEqual(self.page.read_text(), text)
+
+    def test_stock_may_break(self):
+        self.boots["stock-suites"]["one"] = Boot(problem="the kernel panicked")
+        self.assertEqual(compare.run(), PASS)
+        self.assertIn("not reached: the kernel panicked", self.page.read_text())
+
+    def test_series_wrong(self):
+        for boot in (Boot({KEY: {"": UNTRACED}}), Boot(),
+                     Boot({KEY: {"": PASSED}}, problem="the kernel complained")):
+            self.boots["series"]["two"] = boot
+            self.assertEqual(compare.run(), FAILED)
+            self.assertIn("not written", self.last())
+            self.assertFalse(self.page.exists())
+
+    def test_some_cells(self):
+        self.assertEqual(compare.run(["one"]), PASS)
+        self.assertIn("not written: this is not all of it", self.last())
+        self.assertFalse(self.page.exists())
+        with self.fails(USAGE, "not all of these cells"):
+            compare.run(["t*"])
+
+    def test_gaps(self):
+        series = self.boots["series"]
+        self.assertIn("dma_map_x is missing; boot one is missing", compare.gaps(series))
+        compare.run()
+        self.assertEqual(compare.gaps(series), "")
+        self.assertEqual(compare.gaps({"two": series["two"]}), "")
+        self.assertEqual(compare.gaps({"two": Boot({("dma_direct", "new"): {}})}),
+                         "new is missing; there is no dma_map_x: ./lab compare writes it "
+                         "anew")
+
+    def test_outdated(self):
+        plan, series = matrix.load(), self.boots["series"]
+        self.assertTrue(compare.outdated(plan, series))
+        compare.run()
+        self.assertEqual(compare.outdated(plan, dict(reversed(series.items()))), "")
+        self.boots["stock-suites"]["one"] = series["one"]
+        self.assertIn("the same", compare.outdated(plan, series))
