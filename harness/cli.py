@@ -172,7 +172,8 @@ def _parser():
         return command
 
     def of_tree(command):
-        command.add_argument("--tree", choices=tree.NAMES, default="series",
+        command.add_argument("--tree", choices=(*tree.NAMES, *tree.SUITES),
+                             default="series",
                              help="which kernel source (default: %(default)s)")
         return command
 
