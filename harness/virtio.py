@@ -25,7 +25,7 @@ def userspace(name="series"):
     """
     packages.need("build")
     top = tree.tree(name)
-    work = paths.builds() / f"tools-virtio-{name}"
+    work = paths.builds(name) / "tools-virtio"
     log = work / "lab-build.log"
     paths.remove(work)
     with paths.guard(work):

@@ -46,7 +46,7 @@ class Tree(Sandbox):
     def test_does_not_build(self):
         (self.tree / "include/b.h").write_text("broken\n")
         self.assertRegex(virtio.userspace(),
-                         r"^x\.c:1:2: error: broken \(log: .*tools-virtio-series/")
+                         r"^x\.c:1:2: error: broken \(log: .*tools-virtio/")
         (self.tree / "tools/include/a.h").unlink()
         self.assertIn("a.h: No such file", virtio.userspace())
 
