@@ -24,7 +24,7 @@ def run(cell, built, run_dir):
     where.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(built.dir / ".config", where / "config")
     with ui.step(f"boot {cell.name}"):
-        outcome, cmd = (_direct if cell.demo or cell.xen else _suites)(cell, built, where)
+        outcome, cmd = (_suites if cell.by_kunit else _direct)(cell, built, where)
         ktap = _ktap(built, where)
     for reason, times in results.skips(ktap).items():
         ui.note(f"      {times} skipped: {reason}")
@@ -64,19 +64,23 @@ def command(cell, built, where, args, initrd=None):
     if cell.xen:
         return qemu.xen_command(xen.hypervisor(), cell.xen, built.image, **options)
     arch = built.kernel.arch
-    cmd = qemu.command(arch, built.image, **options,
-                       accelerator=qemu.accelerator(arch, built.image))
+    if not cell.bench:
+        options["accelerator"] = qemu.accelerator(arch, built.image)
+    cmd = qemu.command(arch, built.image, **options)
     return [sys.executable, events.__file__, *cmd] if cell.events else cmd
 
 
 def _direct(cell, built, where):
-    """Boots into guest/demo.c, or under Xen, which kunit.py cannot start: it reads
-    the KTAP from the console."""
+    """Boots into guest/, under Xen or with a clock that counts instructions, which
+    kunit.py cannot start: it reads the KTAP from the console."""
     console = where / "console.log"
     report = where / "results.json"
     if cell.demo:
         cmd = command(cell, built, where, ["kunit.enable=0", f"demo={cell.demo}"],
                       guest.initramfs(built))
+    elif cell.bench:
+        cmd = command(cell, built, where, [f"kunit.filter_glob={cell.bench}"],
+                      guest.witness(built))
     else:
         cmd = command(cell, built, where, [f"kunit.filter_glob={cell.suites}",
                                            "kunit_shutdown=reboot"])

@@ -56,7 +56,8 @@ def run(full=False):
         boots = {}
         for which in plan.kernels.values():
             chosen = [cell for cell in plan.cells.values()
-                      if cell.kernel == which.name and (cell.quick or full)]
+                      if cell.kernel == which.name and not cell.bench
+                      and (cell.quick or full)]
             if chosen:
                 boots.update(_boots(tally, which, chosen, directory))
         ui.note(f"results: {directory}")

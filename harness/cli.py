@@ -8,8 +8,8 @@ import os
 import subprocess
 import sys
 
-from . import (bisect, cells, check, compare, demo, guest, kernel, mails, matrix,
-               packages, process, qemu, results, tree, ui)
+from . import (bench, bisect, cells, check, compare, demo, guest, kernel, mails,
+               matrix, packages, process, qemu, results, tree, ui)
 from .errors import (BOOT, ENVIRONMENT, FAILED, INTERRUPTED, PASS, USAGE, LabError)
 
 EPILOG = """exit status: 0 pass, 1 a test failed, 2 usage, 3 fetch or hash, 4 does not
@@ -101,6 +101,10 @@ def _compare(args):
     return compare.run(args.cell)
 
 
+def _bench(args):
+    return bench.run(args.write)
+
+
 def _again(args):
     plan = matrix.load()
     last, name = results.latest()
@@ -153,9 +157,9 @@ def _list(_args):
         ui.say(f"kernel {which.name}: {which.arch}, {', '.join(which.fragments)}")
     width = max(len(name) for name in plan.cells)
     for cell in plan.cells.values():
-        what = cell.suites or f"demo {cell.demo}"
+        what = cell.suites or cell.bench or f"demo {cell.demo}"
         ui.say(f"cell   {cell.name.ljust(width)}  {what:12}  {cell.what}"
-               f"{'' if cell.quick else ' (--full)'}")
+               f"{'' if cell.quick or cell.bench else ' (--full)'}")
     return PASS
 
 
@@ -201,6 +205,9 @@ def _parser():
                          help="default: all that have suites; only that is written")
     command = of_tree(add("boot", _boot, "build and boot cells"))
     command.add_argument("cell", nargs="+")
+    command = add("bench", _bench, "count what the series costs, in instructions")
+    command.add_argument("--write", action="store_true",
+                         help="write docs/performance.md as well")
     command = add("again", _again, "boot cells of the last run without building")
     command.add_argument("cell", nargs="*", help="default: those that failed, else all")
     command = of_tree(add("shell", _shell, "a shell in the guest of a cell"))

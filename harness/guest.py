@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The initramfs of the demo: guest/*.c as /init and the modules it loads."""
+"""What runs in a guest: initramfs archives with a program of guest/ as /init.
+
+That of the demo is guest/*.c, with the modules that it loads; that of a benchmark
+guest/bench/, with the kernel's own benchmark of tools/dma.
+"""
 
 import shutil
 
@@ -16,9 +20,24 @@ def initramfs(built, shell=False):
 
     With `shell` it also holds busybox. LabError BUILD if guest/ does not compile.
     """
+    return _initramfs(built, "shell" if shell else "initramfs",
+                      lambda work, root, log: _demo(built, work, root, log, shell))
+
+
+def witness(built):
+    """Build what benchmarks the kernel `built` from user space; the path of the
+    archive.
+
+    LabError BUILD if guest/ or tools/dma of the kernel does not compile.
+    """
+    return _initramfs(built, "bench",
+                      lambda work, root, log: _witness(built, work, root, log))
+
+
+def _initramfs(built, name, build):
     packages.need("build", "guest")
     work = built.dir / "guest"
-    archive = work / ("shell.cpio" if shell else "initramfs.cpio")
+    archive = work / f"{name}.cpio"
     with paths.lock(built.name):
         sources = []
         for source in sorted(SOURCE.rglob("*")):
@@ -27,7 +46,7 @@ def initramfs(built, shell=False):
                 paths.replace(sources[-1], source.read_bytes())
         if not _newer(archive, [built.image, *sources]):
             with ui.step("build guest/"):
-                _build(built, work, archive, shell)
+                _build(built, work, archive, build)
     return archive
 
 
@@ -36,16 +55,25 @@ def _newer(path, inputs):
                                  for made in inputs)
 
 
-def _build(built, work, archive, shell):
+def _build(built, work, archive, build):
     root = work / archive.stem
     log = built.dir / "lab-guest.log"
     paths.remove(log)
     for name in _DIRECTORIES:
         (root / name).mkdir(parents=True, exist_ok=True)
+    build(work, root, log)
+    _pack(root, archive, log)
+
+
+def _compile(built, sources, program, log, *options):
+    _run([built.kernel.target.compiler, "-static", "-O2", "-Wall", *options,
+          "-o", program, *sources], log)
+
+
+def _demo(built, work, root, log, shell):
     target = built.kernel.target
-    _run([target.compiler, "-static", "-O2", "-Wall", "-Wextra", "-Werror",
-          "-o", root / "init",
-          *(work / source.name for source in sorted(SOURCE.glob("*.c")))], log)
+    _compile(built, [work / source.name for source in sorted(SOURCE.glob("*.c"))],
+             root / "init", log, "-Wextra", "-Werror")
     for name in MODULES:
         _run(["make", "-C", built.source, f"O={built.dir}",
               f"ARCH={target.name}", f"CROSS_COMPILE={target.cross}",
@@ -55,7 +83,15 @@ def _build(built, work, archive, shell):
     if shell:
         with paths.guard(root):
             shutil.copy(shutil.which("busybox"), root / "bin" / "busybox")
-    _pack(root, archive, log)
+
+
+def _witness(built, work, root, log):
+    header = "linux/map_benchmark.h"        # newer than what the C library has of it
+    paths.replace(work / "include" / header,
+                  (built.source / "include/uapi" / header).read_bytes())
+    _compile(built, [work / "bench/bench.c"], root / "init", log, "-Wextra", "-Werror")
+    _compile(built, [built.source / "tools/dma/dma_map_benchmark.c"],
+             root / "dma_map_benchmark", log, f"-I{work / 'include'}")
 
 
 def _run(cmd, log, **kw):

@@ -97,7 +97,8 @@ def _build(made, what):
     output = _log(made)
     paths.remove(output)
     start = time.time()
-    configs = [_own_config(made.source), *made.kernel.configs()]
+    own = [] if made.kernel.alone else [_own_config(made.source)]
+    configs = [*own, *made.kernel.configs()]
     target = made.kernel.target
     cmd = made.kunit("build", f"--jobs={jobs()}", f"--cross_compile={target.cross}",
                      *(f"--kunitconfig={config}" for config in configs),

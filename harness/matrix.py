@@ -19,6 +19,7 @@ class Kernel:
     name: str
     arch: str
     fragments: list = field(default_factory=list)
+    alone: bool = False                         # without kernel/dma/.kunitconfig
 
     @property
     def target(self):
@@ -47,8 +48,14 @@ class Cell:
     suites: str = ""                            # kunit.filter_glob
     demo: str = ""                              # demo= of guest/demo.c
     events: bool = False                        # QEMU under harness/events.py
+    bench: str = ""                             # kunit.filter_glob, instructions counted
     timeout: int = 120                          # seconds
     quick: bool = False                         # part of ./lab check and demo
+
+    @property
+    def by_kunit(self):
+        """Whether kunit.py can start it."""
+        return bool(self.suites and not self.xen)
 
     def overlay_source(self):
         """The path of the overlay's source."""
@@ -112,9 +119,10 @@ def load(path=None):
         if cell.overlay and not cell.overlay_source().exists():
             raise LabError(f"{path.name}: cell.{cell.name}: there is no "
                            f"configs/{cell.overlay_source().name}", USAGE)
-        if bool(cell.suites) == bool(cell.demo) or cell.demo not in ("", *DEMOS):
-            raise LabError(f"{path.name}: cell.{cell.name}: wants either suites or "
-                           f"demo (one of {', '.join(DEMOS)})", USAGE)
+        kinds = [cell.suites, cell.demo, cell.bench]
+        if len(list(filter(None, kinds))) != 1 or cell.demo not in ("", *DEMOS):
+            raise LabError(f"{path.name}: cell.{cell.name}: wants either suites, bench "
+                           f"or demo (one of {', '.join(DEMOS)})", USAGE)
         if cell.events and not cell.demo:
             raise LabError(f"{path.name}: cell.{cell.name}: events want demo, since "
                            "kunit.py starts QEMU itself", USAGE)

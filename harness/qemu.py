@@ -14,6 +14,10 @@ from .errors import BOOT, ENVIRONMENT, LabError
 
 XEN = ["com1=115200,8n1", "console=com1", "loglvl=error", "guest_loglvl=error"]
 
+# One CPU, whose clock advances by 1 ns for each instruction and, while it idles, at
+# once to the next timer. The time of day is the same in every boot.
+COUNTING = ["-icount", "shift=0,sleep=off", "-rtc", "base=2026-01-01,clock=vm"]
+
 _PROBE = 15                     # seconds for a kernel to say its first word
 
 # kunit.py asks QEMU for kvm, hvf and tcg in turn, and QEMU takes kvm as soon as
@@ -56,6 +60,8 @@ def hardware(cell, built, where):
         made += ["-cpu", cell.cpu]
     for device in cell.devices:
         made += ["-device", device]
+    if cell.bench:
+        made += COUNTING
     if cell.overlay:
         made += ["-dtb", os.fspath(_device_tree(cell, built.kernel.arch, made, where))]
     return made

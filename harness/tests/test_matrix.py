@@ -70,10 +70,11 @@ class Matrix(Sandbox):
         self.refused('arch =', 'size = 1\narch =', "kernel.x86_64", "size")
         self.refused('what = "c"\n', '', "cell.demo-force", "what")
 
-    def test_suites_or_demo(self):
+    def test_one_purpose(self):
         both = 'suites = "dma*"\ndemo = "plain"'
-        for text in (both, "", 'demo = "unheard-of"'):
-            self.refused('suites = "dma*"', text, "cell.plain", "either suites or demo")
+        for text in (both, both.replace("demo", "bench"), "", 'demo = "unheard-of"'):
+            self.refused('suites = "dma*"', text, "cell.plain",
+                         "either suites, bench or demo")
 
     def test_events_without_demo(self):
         self.refused('suites = "dma*"', 'suites = "dma*"\nevents = true', "cell.plain",

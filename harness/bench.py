@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""./lab bench: what the series costs where the attribute is not used, in instructions.
+
+The cells that have `bench` run the KUnit benchmark of kernel/dma/tests and the
+kernel's own tools/dma under QEMU with a clock that counts instructions, in base,
+stock and the series. The figures of a run are kept as figures.json beside its boots.
+"""
+
+import json
+import re
+from collections import defaultdict
+
+from . import (cells, figures, kernel, matrix, packages, paths, process, qemu, results,
+               source, ui)
+from .errors import BOOT, BUILD, ENVIRONMENT, FAILED, PASS, LabError
+
+TREES = {"base": "base-suites", "stock": "stock-suites", "series": "series"}
+DOCUMENT = paths.ROOT / "docs" / "performance.md"
+BOOTS = 2                       # of each kernel, which have to give the same figures
+
+_OBJECTS = ("kernel/dma/mapping.o", "kernel/dma/direct.o", "drivers/iommu/dma-iommu.o")
+# What is executed where a mapping is made or undone and nothing is refused.
+HOT = ("dma_map_phys", "dma_unmap_phys", "dma_map_page_attrs", "dma_unmap_page_attrs",
+       "__dma_map_sg_attrs", "dma_map_sg_attrs", "dma_map_sgtable", "dma_unmap_sg_attrs",
+       "dma_map_resource", "dma_unmap_resource", "dma_direct_map_phys",
+       "dma_direct_map_sg", "dma_direct_unmap_sg", "iommu_dma_map_phys",
+       "iommu_dma_unmap_phys", "iommu_dma_map_sg", "iommu_dma_unmap_sg",
+       "dma_iova_link", "dma_iova_sync", "dma_iova_unlink", "__iommu_dma_iova_unlink")
+
+_PAIR = re.compile(r"# dma_map_and_unmap: (direct|IOMMU), (.+), (0x0|0x1000): (\d+) ns, "
+                   r"at most (\d+) ns for (\d+) pairs")
+_MODE = re.compile(r"dma mapping benchmark\((\w+)\):.* granule:(\d+)")
+_LATENCY = re.compile(r"average (map|unmap) latency\(us\):([\d.]+)")
+_SYMBOL = re.compile(r"^([0-9a-f]+) .{6}F (\S+)\s+([0-9a-f]+) (?:\.\w+ )?(\S+)$", re.M)
+
+
+# -- reading what was measured -----------------------------------------------
+
+def pairs(console):
+    """{(device, calls, attribute): instructions a pair} as printed on `console`.
+
+    The fastest round counts; `attribute` says whether it was made with
+    DMA_ATTR_REQUIRE_COHERENT.
+    """
+    return {(device, calls, attrs != "0x0"): round(int(best) / int(count))
+            for device, calls, attrs, best, _worst, count in _PAIR.findall(console)}
+
+
+def latencies(console):
+    """{(mode, granule): (map, unmap)} in microseconds, as printed by tools/dma."""
+    found = defaultdict(list)
+    mode = None
+    for line in console.splitlines():
+        head, figure = _MODE.search(line), _LATENCY.search(line)
+        if head:
+            mode = (head[1], int(head[2]))
+        elif figure and mode:
+            found[mode].append(float(figure[2]))
+    return {mode: tuple(both) for mode, both in found.items() if len(both) == 2}
+
+
+def instructions(symbols, code):
+    """{function: instructions} from what `objdump -t` and `objdump -d` print of an
+    object.
+
+    What pads a function is not counted.
+    """
+    ends = {(section, name): int(start, 16) + int(size, 16)
+            for start, section, size, name in _SYMBOL.findall(symbols)}
+    counts = {}
+    section = end = name = None
+    for line in code.splitlines():
+        if line.startswith("Disassembly of section "):
+            section = line.split()[-1].rstrip(":")
+        elif line.endswith(">:"):
+            name = line.split("<", 1)[1][:-2]
+            end = ends.get((section, name))
+            if end is not None:
+                counts[name] = 0
+        elif end is not None and re.match(r" +[0-9a-f]+:\t(?!R_)", line):
+            if int(line.split(":", 1)[0], 16) < end:
+                counts[name] += 1
+    return counts
+
+
+def _functions(built):
+    tool = f"{built.kernel.target.cross}objdump"
+    found = {}
+    for name in _OBJECTS:
+        symbols, code = (process.run([tool, *option, built.dir / name],
+                                     check_status=BUILD).stdout
+                         for option in (["-t"], ["-d", "--no-show-raw-insn"]))
+        found.update(instructions(symbols, code))
+    return {name: found[name] for name in HOT if name in found}
+
+
+def _growth(old, new):
+    """What bloat-o-meter says of the code of two kernels: all that has changed."""
+    return process.run([new.source / "scripts/bloat-o-meter", "-t",
+                        "-p", new.kernel.target.cross,
+                        old.dir / "vmlinux", new.dir / "vmlinux"],
+                       check_status=BUILD).stdout
+
+
+# -- measuring ---------------------------------------------------------------
+
+def run(write=False):
+    """Build and boot the three trees, print the tables; returns an exit status.
+
+    `write` makes docs/performance.md of them as well. FAILED if the series executes
+    an instruction more than base anywhere, or if two boots differ. Raises what
+    kernel.build() and cells.run() raise, and LabError for a boot that failed.
+    """
+    plan = matrix.load()
+    chosen = [cell for cell in plan.cells.values() if cell.bench]
+    packages.need("build", "guest", *{plan.kernel_of(cell).arch for cell in chosen})
+    directory = results.new_run()
+    found = {"version": source.current().version, "boots": BOOTS, "arches": [
+        _measure(cell, plan.kernel_of(cell), directory) for cell in chosen]}
+    paths.replace(directory / "figures.json",
+                  (json.dumps(found, indent=1) + "\n").encode())
+    for arch in found["arches"]:
+        ui.say(f"\n{arch['arch']}: instructions a pair of calls\n\n"
+               f"{figures.text(figures.pairs(arch))}")
+    if write:
+        paths.replace(DOCUMENT, figures.document(found).encode())
+    ui.note(f"results: {directory}")
+    problems = figures.problems(found)
+    for problem in problems:
+        ui.say(f"FAIL  {problem}")
+    rows = sum(len(arch["rows"]) for arch in found["arches"])
+    ui.conclusion(f"bench: {len(problems)} of {rows} rows are not as they have to be"
+                  if problems else
+                  f"bench: {rows} rows, in none does the series execute an instruction "
+                  "more than it may")
+    return FAILED if problems else PASS
+
+
+def _measure(cell, which, directory):
+    """The figures of one architecture, as they are kept in figures.json."""
+    built = {name: kernel.build(which, source) for name, source in TREES.items()}
+    found, tools = {}, {}
+    for name, kind in built.items():
+        boots = []
+        for number in range(BOOTS):
+            console = _boot(cell, kind, directory / f"{name}-{number + 1}")
+            boots.append(pairs(console))
+            tools[name] = latencies(console)
+        found[name] = boots
+    code = {name: _functions(kind) for name, kind in built.items()}
+    target = which.target
+    return {
+        "arch": which.arch,
+        "compiler": _first_line([target.compiler, "--version"]),
+        "emulator": _first_line([target.qemu, "--version"]),
+        "command": " ".join(qemu.hardware(cell, built["series"], directory) +
+                            ["-append", f"'{' '.join(cell.args)}'"]),
+        "fragments": which.fragments,
+        "rows": _rows(found),
+        "functions": [{"name": name, **{tree: code[tree].get(name) for tree in TREES}}
+                      for name in HOT],
+        "growth": {name: _growth(built["base"], built[name])
+                   for name in ("series", "stock")},
+        "tool": [{"mode": mode, "granule": granule,
+                  **{tree: tools[tree].get((mode, granule)) for tree in TREES}}
+                 for mode, granule in tools["series"]],
+    }
+
+
+def _rows(found):
+    """A row for each pair of calls: a list of figures a tree, one of each boot."""
+    return [{"device": device, "calls": calls, "attribute": attribute,
+             **{tree: [boot.get((device, calls, attribute)) for boot in boots]
+                for tree, boots in found.items()}}
+            for device, calls, attribute in found["series"][0]]
+
+
+def _first_line(cmd):
+    return process.run(cmd, check_status=ENVIRONMENT).stdout.split("\n", 1)[0]
+
+
+def _boot(cell, built, where):
+    """All that a boot of `cell` prints; LabError if it is not a good boot."""
+    outcome = cells.run(cell, built, where)
+    if not outcome.ok or outcome.skipped:
+        raise LabError(f"{cell.name} of {built.source.name}: {outcome}, see "
+                       f"{where / cell.name}", BOOT if outcome.hung else FAILED)
+    return (where / cell.name / "console.log").read_text(encoding="utf-8",
+                                                         errors="replace")

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What ./lab bench measured, as tables, as docs/performance.md and as a judgement.
+
+The figures are those of figures.json: of each architecture `rows` (instructions a
+pair of calls, a list of one figure a boot for each tree), `functions` (instructions
+in their code), `tool` (microseconds, of tools/dma) and `growth` (bloat-o-meter).
+"""
+
+_PAIRS = ("device", "calls", "base", "stock", "series", "stock - base", "series - base")
+_OWN = ("device", "calls", "stock", "series", "series - stock")
+
+_DOCUMENT = """\
+<!-- SPDX-License-Identifier: GPL-2.0-only -->
+<!-- Written by `./lab bench --write`. -->
+# Cost
+
+The series may not slow down those who do not use the attribute: a device that is
+coherent and mappings without `DMA_ATTR_REQUIRE_COHERENT` execute no instruction more
+than without the series. `./lab bench` measures that and fails otherwise.
+`./lab bench --write` writes this page.
+
+## How
+
+The KUnit benchmark `dma_map_benchmark`, which is part of the series, makes and undoes
+a mapping 1000 times with interrupts off, 10 times over, after a warm-up. It runs in
+the three trees, built with the same configuration and compiler, under QEMU with
+`-accel tcg -icount shift=0` on one CPU: there the clock advances by 1 ns for each
+instruction. A figure is the number of instructions of one pair of calls, such as
+dma_map_phys() and dma_unmap_phys(), in the fastest round, with the benchmark's own
+loop, which is the same in all trees. Each kernel is booted {boots} times, and the
+figures of the boots have to be the same.
+
+These are instructions under an emulator, not time. They show whether the path that
+is taken has become longer. They say nothing of caches, branch prediction, memory
+barriers or the latency of an IOMMU, and an instruction of one architecture does not
+cost what one of the other does. QEMU's IOMMUs complete an invalidation at once, so
+the figures behind an IOMMU have no waiting in them.
+
+| | |
+|---|---|
+| kernel | Linux {version}; base, stock and series as in the [README](../README.md) |
+{machine}
+
+`base` and `stock` have the benchmark too, and nothing else of the series.
+
+## Without the attribute
+
+{pairs}
+
+## With the attribute
+
+What a mapping costs that was asked for with `DMA_ATTR_REQUIRE_COHERENT` and granted,
+against mainline's version. base does not have the attribute. dma_map_sgtable of 16 is
+what RDMA does with 16 pages of a process that do not follow each other in memory.
+
+{own}
+
+## Instructions in the code
+
+How many instructions a function has, on paths taken or not; `-` if the compiler has
+put it all into its callers. The compiler moves what it takes for unlikely elsewhere,
+which is not counted.
+
+{functions}
+
+What bloat-o-meter says of the code of the whole kernel, against base:
+
+{growth}
+
+## What the kernel's own benchmark says
+
+`tools/dma/dma_map_benchmark`, on QEMU's edu device behind the IOMMU, in microseconds
+of the same clock. It takes the time of each call, in units of 0.1, and the reading of
+the clock is in the figures.
+
+{tool}
+"""
+
+
+def text(rows):
+    """A table, `rows` with its heading first, for a terminal."""
+    widths = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
+    lines = [_line(row, widths) for row in rows]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(lines)
+
+
+def _line(row, widths):
+    return "  ".join(str(word).rjust(width) if n > 1 else str(word).ljust(width)
+                     for n, (word, width) in enumerate(zip(row, widths))).rstrip()
+
+
+def markdown(rows):
+    """The same table for a document, its columns aligned there as well."""
+    widths = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
+    lines = ["| " + " | ".join(
+        str(word).rjust(width) if n > 1 and row is not rows[0] else str(word).ljust(width)
+        for n, (word, width) in enumerate(zip(row, widths))) + " |" for row in rows]
+    lines.insert(1, "|" + "|".join("-" * (width + 1) + (":" if n > 1 else "-")
+                                   for n, width in enumerate(widths)) + "|")
+    return "\n".join(lines)
+
+
+def pairs(arch):
+    """The table of what is mapped without the attribute."""
+    return [_PAIRS] + [
+        (row["device"], row["calls"], *(_figure(row, name) for name in
+                                        ("base", "stock", "series")),
+         _difference(row, "stock", "base"), _difference(row, "series", "base"))
+        for row in arch["rows"] if not row["attribute"]]
+
+
+def own(arch):
+    """The table of what is mapped with it."""
+    return [_OWN] + [
+        (row["device"], row["calls"], _figure(row, "stock"), _figure(row, "series"),
+         _difference(row, "series", "stock"))
+        for row in arch["rows"] if row["attribute"]]
+
+
+def functions(arch):
+    """The table of instructions in the code."""
+    heading = ("function", "", "base", "stock", "series")
+    return [heading[:1] + heading[2:]] + [
+        (row["name"], *("-" if row[name] is None else row[name] for name in heading[2:]))
+        for row in arch["functions"] if any(row[name] for name in heading[2:])]
+
+
+def tool(arch):
+    """The table of what tools/dma says."""
+    return [("mode", "call", "base", "stock", "series")] + [
+        (f"{row['mode']} of {row['granule']}", call,
+         *(row[name][n] if row[name] else "-" for name in ("base", "stock", "series")))
+        for row in arch["tool"] for n, call in enumerate(("map", "unmap"))]
+
+
+def _figure(row, name):
+    return "-" if row[name][0] is None else row[name][0]
+
+
+def _difference(row, name, other):
+    if row[name][0] is None or row[other][0] is None:
+        return "-"
+    return f"{row[name][0] - row[other][0]:+d}"
+
+
+def problems(found):
+    """What is not as it has to be, a sentence each."""
+    return [f"{arch['arch']}: {row['device']}, {row['calls']}"
+            f"{' with the attribute' * row['attribute']}: {problem}"
+            for arch in found["arches"] for row in arch["rows"]
+            for problem in [_problem(row)] if problem]
+
+
+def _problem(row):
+    for name in ("base", "stock", "series"):
+        if len(set(row[name])) > 1:
+            return f"{name} gives {' and '.join(map(str, row[name]))} in two boots"
+    name = "stock" if row["attribute"] else "base"
+    if row["series"][0] is None or row[name][0] is None:
+        return "was not measured"
+    more = row["series"][0] - row[name][0]
+    return f"{more} instructions more than in {name}" if more > 0 else ""
+
+
+def document(found):
+    """docs/performance.md."""
+    arches = found["arches"]
+
+    def each(make):
+        return "\n\n".join(f"{arch['arch']}:\n\n{make(arch)}" for arch in arches)
+
+    machine = "\n".join(
+        f"| {arch['arch']} | {arch['compiler']}; {arch['emulator']}; "
+        f"`{arch['command']}`; configs/{{{','.join(arch['fragments'])}}}.config |"
+        for arch in arches)
+    return _DOCUMENT.format(
+        boots=found["boots"], version=found["version"], machine=machine,
+        pairs=each(lambda arch: markdown(pairs(arch))),
+        own=each(lambda arch: markdown(own(arch))),
+        functions=each(lambda arch: markdown(functions(arch))),
+        growth=each(_growth),
+        tool=each(lambda arch: markdown(tool(arch))))
+
+
+def _growth(arch):
+    return "\n\n".join(f"{name}:\n\n```\n{listing.strip()}\n```"
+                       for name, listing in arch["growth"].items())

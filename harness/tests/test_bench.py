@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The benchmark: figures from recorded consoles and objects, tables, judgement."""
+
+import contextlib
+import io
+import json
+import unittest
+from pathlib import Path
+from unittest import mock
+
+from harness import bench, cells, figures, kernel, matrix, paths, process, source
+from harness.errors import BOOT, FAILED, PASS
+from harness.results import Outcome
+from harness.tests import Sandbox
+
+DATA = Path(__file__).parent / "data"
+
+
+def data(name):
+    """A recorded text."""
+    return (DATA / name).read_text(encoding="utf-8")
+
+
+def row(base, stock, series, attribute=False, calls="dma_map_phys"):
+    """A row with the figures of one boot, or of as many as are given."""
+    return {"device": "direct", "calls": calls, "attribute": attribute,
+            **{name: figure if isinstance(figure, list) else [figure]
+               for name, figure in zip(("base", "stock", "series"),
+                                       (base, stock, series))}}
+
+
+def arch(*rows):
+    """The figures of an architecture."""
+    return {"arch": "x86_64", "compiler": "gcc 12", "emulator": "QEMU 7",
+            "command": "-M q35", "fragments": ["slim", "bench"], "rows": list(rows),
+            "functions": [{"name": "dma_map_phys", "base": 80, "stock": 80, "series": 81},
+                          {"name": "gone", "base": None, "stock": None, "series": None},
+                          {"name": "new", "base": None, "stock": 3, "series": None}],
+            "growth": {"series": "Total: 1\n", "stock": "Total: 2\n"},
+            "tool": [{"mode": "SG_MODE", "granule": 16, "base": [1.5, 2.0],
+                      "stock": [1.6, 2.0], "series": None}]}
+
+
+class Reading(unittest.TestCase):
+    def test_pairs(self):
+        found = bench.pairs(data("bench-x86_64.log"))
+        self.assertEqual(found[("direct", "dma_map_phys", False)], 152)
+        self.assertEqual(len(found), 29)
+        self.assertEqual(bench.pairs("no figures here\n"), {})
+
+    def test_rounding(self):
+        line = "    # dma_map_and_unmap: IOMMU, a b, 0x1000: {} ns, at most 9 ns for 1000 pairs"
+        for best, figure in ((279000, 279), (279499, 279), (279510, 280)):
+            self.assertEqual(bench.pairs(line.format(best)),
+                             {("IOMMU", "a b", True): figure})
+
+    def test_latencies(self):
+        self.assertEqual(bench.latencies(data("bench-x86_64.log")), {
+            ("SINGLE_MODE", 1): (1.1, 1.4), ("SG_MODE", 16): (12.8, 1.6)})
+        self.assertEqual(bench.latencies("average map latency(us):1.0\n"), {})
+
+    def test_instructions(self):
+        for name, counts in {
+                "x86_64": {"__probestub_dma_unmap_phys": 2, "dma_unmap_resource": 3,
+                           "__SCT__tp_func_dma_map_phys": 2},
+                "arm64": {"__probestub_dma_unmap_phys": 1,
+                          "dma_unmap_resource": 6}}.items():
+            self.assertEqual(counts, bench.instructions(data(f"bench-{name}.symbols"),
+                                                        data(f"bench-{name}.code")))
+
+
+class Tables(unittest.TestCase):
+    def test_pairs(self):
+        table = figures.pairs(arch(row(274, 281, 273), row(None, 5, 6, True)))
+        self.assertEqual(table[1:], [("direct", "dma_map_phys", 274, 281, 273, "+7",
+                                      "-1")])
+
+    def test_own(self):
+        table = figures.own(arch(row(274, 281, 273), row(None, 5, 6, True)))
+        self.assertEqual(table[1:], [("direct", "dma_map_phys", 5, 6, "+1")])
+
+    def test_text(self):
+        self.assertEqual(figures.text([("a", "calls", "b"), ("x", "y", 10)]),
+                         "a  calls   b\n-  -----  --\nx  y      10")
+
+    def test_markdown(self):
+        self.assertEqual(figures.markdown([("a", "calls", "b"), ("x", "y", 10)]),
+                         "| a | calls | b  |\n|---|-------|---:|\n| x | y     | 10 |")
+
+    def test_functions_that_no_tree_has(self):
+        names = [line[0] for line in figures.functions(arch())]
+        self.assertEqual(names, ["function", "dma_map_phys", "new"])
+
+    def test_problems(self):
+        for line, words in ((row(274, 281, 274), []),
+                            (row(274, 281, 270), []),
+                            (row(274, 281, 275), ["direct, dma_map_phys",
+                                                  "1 instructions more than in base"]),
+                            (row(0, 300, 300, True), []),
+                            (row(0, 300, 301, True), ["with the attribute",
+                                                      "more than in stock"]),
+                            (row([274, 275], [1, 1], [274, 274]),
+                             ["base gives 274 and 275"]),
+                            (row(None, 1, 274), ["was not measured"])):
+            found = figures.problems({"arches": [arch(line)]})
+            self.assertEqual(len(found), bool(words), found)
+            for word in words:
+                self.assertIn(word, found[0])
+
+    def test_document(self):
+        text = figures.document({"version": "7.3.4", "boots": 2,
+                                 "arches": [arch(row(274, 281, 273))]})
+        for words in ("./lab bench --write", "booted 2 times", "Linux 7.3.4", "gcc 12",
+                      "configs/{slim,bench}.config", "Total: 2",
+                      "| direct | dma_map_phys |  274 |   281 |    273 |"):
+            self.assertIn(words, text)
+        self.assertNotIn("{tool}", text)
+
+
+class Run(Sandbox):
+    def run_bench(self, figure, outcome=None, write=False):
+        """bench.run() on kernels whose rows have the figures figure(tree, boot)."""
+        plan = matrix.Matrix(
+            {"k": matrix.Kernel("k", "x86_64", ["bench"])},
+            {"b": matrix.Cell("b", "", "k", bench="suite"),
+             "other": matrix.Cell("other", "", "k", suites="dma*")})
+
+        def boot(cell, built, where):
+            self.assertEqual(cell.name, "b")
+            tree, _, number = where.name.partition("-")
+            (where / "b").mkdir(parents=True)
+            (where / "b" / "console.log").write_text(
+                "# dma_map_and_unmap: direct, dma_map_phys, 0x0: "
+                f"{figure(tree, int(number))}000 ns, at most 9 ns for 1000 pairs\n")
+            return outcome or Outcome("b", passed=1)
+
+        self.enter(mock.patch.object(matrix, "load", return_value=plan))
+        self.enter(mock.patch.object(source, "current",
+                                     return_value=mock.Mock(version="7.3.4")))
+        self.enter(mock.patch.object(kernel, "build", side_effect=kernel.at))
+        self.enter(mock.patch.object(cells, "run", side_effect=boot))
+        self.enter(mock.patch.object(bench, "_functions", return_value={}))
+        self.enter(mock.patch.object(bench, "_growth", return_value=""))
+        self.enter(mock.patch.object(bench, "DOCUMENT", self.root / "performance.md"))
+        self.enter(mock.patch.object(process, "run", return_value=mock.Mock(
+            stdout="one\ntwo\n")))
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            status = bench.run(write)
+        return status, out.getvalue().splitlines()
+
+    def test_good(self):
+        status, lines = self.run_bench(lambda tree, _: {"stock": 281}.get(tree, 274))
+        self.assertEqual(status, PASS)
+        self.assertIn("direct  dma_map_phys   274    281     274            +7"
+                      "             +0", lines)
+        self.assertTrue(lines[-1].startswith("bench: 1 rows, in none"), lines)
+        kept, = paths.results().glob("*/figures.json")
+        self.assertEqual(json.loads(kept.read_text())["arches"][0]["rows"],
+                         [row([274, 274], [281, 281], [274, 274])])
+        self.assertFalse((self.root / "performance.md").exists())
+
+    def test_write(self):
+        self.run_bench(lambda *_: 274, write=True)
+        self.assertIn("| direct | dma_map_phys |  274 |",
+                      (self.root / "performance.md").read_text())
+
+    def test_more(self):
+        status, lines = self.run_bench(lambda tree, _: {"series": 275}.get(tree, 274))
+        self.assertEqual(status, FAILED)
+        self.assertEqual(lines[-2:], [
+            "FAIL  x86_64: direct, dma_map_phys: 1 instructions more than in base",
+            "bench: 1 of 1 rows are not as they have to be"])
+
+    def test_two_boots_differ(self):
+        status, lines = self.run_bench(lambda _, number: 273 + number)
+        self.assertEqual(status, FAILED)
+        self.assertIn("base gives 274 and 275 in two boots", lines[-2])
+
+    def test_boot_fails(self):
+        with self.fails(BOOT, "b of base-suites", "hung"):
+            self.run_bench(lambda *_: 1, Outcome("b", problem="it hung", hung=True))
+        with self.fails(FAILED, "1 skipped"):
+            self.run_bench(lambda *_: 1, Outcome("b", passed=1, skipped=1))
