@@ -180,6 +180,20 @@ class Cells(Machine):
         self.assertEqual(words[:2], [sys.executable, events.__file__])
         self.assertEqual(words[3:], self.args()[:-4])
 
+    def test_bench(self):
+        """kunit.py could not have instructions counted, and KVM cannot count them."""
+        self.accelerator.return_value = "kvm"
+        self.enter(mock.patch.object(guest, "witness", return_value="witness"))
+        outcome = self.boot("pass", suites="", bench="suite", machine="q35")
+        self.assertTrue(outcome.ok, outcome)
+        for option, value in (("-accel", "tcg"), ("-icount", "shift=0,sleep=off"),
+                              ("-machine", "q35"), ("-initrd", "witness")):
+            self.assertEqual(self.args()[self.args().index(option) + 1], value)
+        append = self.args()[self.args().index("-append") + 1]
+        self.assertIn("kunit.filter_glob=suite", append.split())
+        self.boot()
+        self.assertNotIn("-icount", self.args())
+
     def test_demo_that_fails(self):
         self.assertEqual(self.boot("demo-without", suites="", demo="force").failed, 2)
 
@@ -331,6 +345,14 @@ class Build(Sandbox):
         self.assertEqual(self.configs()[0],
                          str(self.root / "configs/untested.config"))
 
+    def test_alone(self):
+        self.which.alone = True
+        self.build()
+        args = (self.top / "args").read_text().splitlines()
+        self.assertEqual([arg for arg in args if "kunitconfig" in arg],
+                         [f"--kunitconfig={self.root / 'configs' / name}.config"
+                          for name in ("one", "two")])
+
     def test_first_error(self):
         """kunit.py gives all that make wrote to stderr to logging.error()."""
         for lines, first in (
@@ -407,8 +429,8 @@ class Guest(Machine):
                      'esac; done')
         self.program("busybox", "")
 
-    def files(self, **kw):
-        with open(guest.initramfs(self.built, **kw), "rb") as archive:
+    def files(self, make=guest.initramfs, **kw):
+        with open(make(self.built, **kw), "rb") as archive:
             done = subprocess.run(["cpio", "--quiet", "-t"], stdin=archive, check=True,
                                   stdout=subprocess.PIPE, text=True)
         return done.stdout.split()
@@ -417,6 +439,16 @@ class Guest(Machine):
         self.assertEqual(self.files(), ["bin", "dev", "edu_dma.ko", "edu_rdma.ko",
                                         "init", "proc", "sys"])
         self.assertIn("bin/busybox", self.files(shell=True))
+
+    def test_witness(self):
+        """The tool and its header are those of the kernel."""
+        header = self.built.source / "include/uapi/linux/map_benchmark.h"
+        header.parent.mkdir(parents=True)
+        header.write_text("/* of this kernel */\n")
+        self.assertEqual(self.files(guest.witness),
+                         ["bin", "dev", "dma_map_benchmark", "init", "proc", "sys"])
+        self.assertEqual((self.built.dir / "guest/include/linux/map_benchmark.h")
+                         .read_text(), header.read_text())
 
     def test_made_only_when_it_has_to_be(self):
         self.files()
