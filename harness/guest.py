@@ -2,7 +2,7 @@
 """What runs in a guest: initramfs archives with a program of guest/ as /init.
 
 That of the demo is guest/*.c, with the modules that it loads; that of a benchmark
-guest/bench/, with the kernel's own benchmark of tools/dma.
+guest/benchmark/, with the kernel's own benchmark of tools/dma.
 """
 
 import shutil
@@ -89,7 +89,7 @@ def _witness(built, work, root, log):
     header = "linux/map_benchmark.h"        # newer than what the C library has of it
     paths.replace(work / "include" / header,
                   (built.source / "include/uapi" / header).read_bytes())
-    _compile(built, [work / "bench/bench.c"], root / "init", log, "-Wextra", "-Werror")
+    _compile(built, [work / "benchmark/bench.c"], root / "init", log, "-Wextra", "-Werror")
     _compile(built, [built.source / "tools/dma/dma_map_benchmark.c"],
              root / "dma_map_benchmark", log, f"-I{work / 'include'}")
 

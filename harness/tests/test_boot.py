@@ -173,7 +173,7 @@ class Cells(Machine):
 
     def test_events(self):
         outcome = self.boot("demo-force", suites="", demo="virtio", events=True)
-        self.assertEqual(str(outcome), "2 passed, 0 failed, 0 skipped")
+        self.assertEqual(str(outcome), "3 passed, 0 failed, 0 skipped")
         self.assertEqual(self.args()[-4:-3] + self.args()[-2:],
                          ["-chardev", "-mon", "chardev=monitor,mode=control"])
         words = shlex.split(self.kept("command"))
