@@ -66,7 +66,7 @@ class Words(unittest.TestCase):
                 ("SG_DMA_SWIOTLB stays set",
                  expectation("sg_dma_is_swiotlb(sg) to be false").replace(
                      ", but", ", but is true")),
-                ("dma-debug: 2 reports, not 0", expectation(
+                ("false dma-debug reports", expectation(
                     "*t->errors - t->errors_before == reports",
                     "*t->errors - t->errors_before == 2 (0x2)",
                     "reports == 0 (0x0)")),
@@ -89,10 +89,10 @@ class Words(unittest.TestCase):
     def test_request(self):
         for parameter, found in (
                 ("", ("", "")),
-                ("dma_map_phys, 0", (routes.WITHOUT, "other calls")),
+                ("dma_map_phys, 0", (routes.WITHOUT, "calls without an errno")),
                 ("dma_map_sgtable, DMA_ATTR_REQUIRE_COHERENT | DMA_ATTR_NO_WARN",
                  (routes.WITH, "dma_map_sgtable()")),
-                ("IGNORE_CACHELINES", (routes.WITHOUT, "other calls")),
+                ("IGNORE_CACHELINES", (routes.WITHOUT, "calls without an errno")),
                 ("three segments", ("three segments", ""))):
             self.assertEqual(routes.request(parameter), found)
 
@@ -101,6 +101,10 @@ class Words(unittest.TestCase):
             routes.stable("the kernel complained: WARNING: kernel/dma/debug.c:1042 at "
                           "check_unmap+0x5cd/0x8f0, CPU#0: kunit_try_catch/31"),
             "the kernel complained: WARNING: kernel/dma/debug.c:1042 at check_unmap")
+        self.assertEqual(
+            routes.stable("DMA addr 0x0000000002f1824f+397 overflow (mask "
+                          "ffffffffffffffff, bus limit 2f11800)."),
+            "DMA addr ... overflow (mask ..., bus limit ...).")
 
 
 class Rows(unittest.TestCase):
@@ -150,7 +154,8 @@ class Rows(unittest.TestCase):
             self.rows(self.params(PASSED, PASSED, UNTRACED, errno),
                       self.params(PASSED, PASSED, REFUSAL, REFUSAL)),
             [("without", SAME, MAPPED, True),
-             ("with the attribute, other calls", "no trace event", REFUSED, True),
+             ("with the attribute, calls without an errno", "no trace event", REFUSED,
+              True),
              ("with the attribute, dma_map_sgtable()", "-EIO instead of -EOPNOTSUPP",
               REFUSED, True)])
 
@@ -182,6 +187,43 @@ class Rows(unittest.TestCase):
         boots = {"a": (Boot(), Boot({key: {"": SKIPPED}, other: {"": SKIPPED}})),
                  "b": (Boot(), Boot({key: {"": SKIPPED}, other: {"": PASSED}}))}
         self.assertEqual(routes.skipped(boots), {key: ["needs luck"]})
+
+
+class Read(unittest.TestCase):
+    """A boot of stock as kunit.py reported it, with one suite left."""
+
+    def setUp(self):
+        self.boot = routes.read(DATA, Outcome("x86_64", 64, 65, 248, "a problem"))
+
+    def words(self, case):
+        """{parameter: (status, words)} of a case."""
+        return {parameter: (result.status, "; ".join(routes.explain(result.log)))
+                for parameter, result in self.boot.results["dma_debug", case].items()}
+
+    def test_all(self):
+        self.assertEqual((self.boot.problem, self.boot.counts),
+                         ("a problem", "64 passed, 65 failed, 248 skipped"))
+        self.assertEqual([case for _, case in self.boot.results],
+                         ["debug_many_marked_overlap", "debug_plain_after_many_marked",
+                          "debug_marked_after_first_is_gone", "debug_plain_among_marked",
+                          "debug_unmap_same_attrs", "debug_unmap_other_attrs"])
+        self.assertEqual(self.words("debug_unmap_same_attrs"),
+                         {"": ("FAIL", "false dma-debug reports")})
+
+    def test_first_parameter(self):
+        """Its log is in none of the reports, but in the KTAP."""
+        self.assertEqual(self.words("debug_plain_after_many_marked"),
+                         {"IGNORE_CACHELINES": ("FAIL", "WARNs"),
+                          "REQUIRE_COHERENT": ("FAIL", "WARNs")})
+
+    def test_skipped(self):
+        made = self.boot.results["dma_debug", "debug_plain_among_marked"]
+        self.assertEqual({(result.status, result.reason) for result in made.values()},
+                         {("SKIP", "the architecture lets buffers share cache lines")})
+
+    def test_nothing(self):
+        boot = routes.read(DATA / "none", Outcome("x86_64", problem="the boot hung"))
+        self.assertEqual((boot.results, boot.problem), ({}, "the boot hung"))
 
 
 class Untested(Sandbox):
