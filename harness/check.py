@@ -144,6 +144,6 @@ def _boots(tally, which, chosen, directory):
         failed = outcome.failed or int(not outcome.ok)
         tally.add(f"{cell.name}: {outcome}", outcome.passed, failed, outcome.skipped,
                   BOOT if outcome.hung else FAILED)
-        if cell.suites and not outcome.hung:
+        if cell.suites and which.compare and not outcome.hung:
             made[cell.name] = routes.read(directory / cell.name, outcome)
     return made

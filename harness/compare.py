@@ -24,7 +24,7 @@ def run(patterns=()):
     chosen = plan.pick(patterns or ["*"])
     if patterns and any(not cell.suites for cell in chosen):
         raise LabError("not all of these cells run KUnit suites", USAGE)
-    chosen = [cell for cell in chosen if cell.suites]
+    chosen = [cell for cell in chosen if cell.suites and plan.kernel_of(cell).compare]
     routes.untested()           # to hear of a mistake there before it all boots
     packages.need("build", *{plan.kernel_of(cell).arch for cell in chosen})
     stock = boot_all(plan, chosen, STOCK)

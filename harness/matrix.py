@@ -20,6 +20,7 @@ class Kernel:
     arch: str
     fragments: list = field(default_factory=list)
     alone: bool = False                         # without kernel/dma/.kunitconfig
+    compare: bool = True                        # part of ./lab compare
 
     @property
     def target(self):

@@ -18,7 +18,9 @@ NAMES = ("stock", "base", "series")
 SUITES = {"stock-suites": "stock", "base-suites": "base"}   # with the series' tests
 VISITED = "visited"             # the tree in which visit() goes from patch to patch
 _SUITE_PATHS = ("kernel/dma/tests", "kernel/dma/.kunitconfig", "kernel/dma/Kconfig",
-                "kernel/dma/Makefile")
+                "kernel/dma/Makefile", "drivers/infiniband/core/tests",
+                "drivers/infiniband/Kconfig", "drivers/infiniband/core/Makefile")
+_COMPAT = "kernel/dma/tests/compat.h"
 _DATE = "2026-01-01T00:00:00+00:00"     # of the stock commit: equal trees, equal ids
 
 
@@ -185,8 +187,8 @@ def tree(name, reset=False):
 def _with_suites(name):
     """The path of the tree `name`: one without the series, but with its suites.
 
-    It is the bare minimum for them to compile: their directory, what makes kbuild
-    find it, and base/compat.h for what the series declares elsewhere.
+    It is the bare minimum for them to compile: their directories, what makes kbuild
+    find those, and base/compat.h for what the series declares elsewhere.
     """
     tree("series")
     tree(SUITES[name])
@@ -226,11 +228,13 @@ def _put(name, commit):
 
 def _compat():
     """{path: content} of what the suites need besides, in a tree without the series."""
-    makefile = "kernel/dma/tests/Makefile"
-    return {"kernel/dma/tests/compat.h":
-            (paths.BASE / "compat.h").read_text(encoding="utf-8"),
-            makefile: process.git("show", f"series:{makefile}", cwd=_stock()).stdout +
-            "ccflags-y += -include $(src)/compat.h\n"}
+    made = {_COMPAT: (paths.BASE / "compat.h").read_text(encoding="utf-8")}
+    for makefile in git("ls-tree", "-r", "--name-only", "series", "--",
+                        *(f"{path}/Makefile" for path in _SUITE_PATHS
+                          if path.endswith("/tests"))).splitlines():
+        made[makefile] = (process.git("show", f"series:{makefile}", cwd=_stock()).stdout
+                          + f"\nccflags-y += -include $(srctree)/{_COMPAT}\n")
+    return made
 
 
 def _make_stock():

@@ -264,8 +264,9 @@ class Suites(Trees):
             tests = where / "kernel/dma/tests"
             self.assertEqual((tests / "suite.c").read_text(), "suite\n")
             self.assertEqual((tests / "compat.h").read_text(), "/* compat */\n")
-            self.assertEqual((tests / "Makefile").read_text(), "obj-y += suite.o\n"
-                             "ccflags-y += -include $(src)/compat.h\n")
+            self.assertEqual((tests / "Makefile").read_text(), "obj-y += suite.o\n\n"
+                             "ccflags-y += -include $(srctree)/"
+                             "kernel/dma/tests/compat.h\n")
             self.assertTrue((where / "kernel/dma/.kunitconfig").exists())
 
     def test_again(self):
