@@ -12,7 +12,7 @@ from collections import defaultdict
 
 from . import (cells, figures, kernel, matrix, packages, paths, process, qemu, results,
                source, ui)
-from .errors import BOOT, BUILD, ENVIRONMENT, FAILED, PASS, LabError
+from .errors import BOOT, BUILD, ENVIRONMENT, FAILED, PASS, USAGE, LabError
 
 TREES = {"base": "base-suites", "stock": "stock-suites", "series": "series"}
 DOCUMENT = paths.ROOT / "docs" / "performance.md"
@@ -27,7 +27,7 @@ HOT = ("dma_map_phys", "dma_unmap_phys", "dma_map_page_attrs", "dma_unmap_page_a
        "iommu_dma_unmap_phys", "iommu_dma_map_sg", "iommu_dma_unmap_sg",
        "dma_iova_link", "dma_iova_sync", "dma_iova_unlink", "__iommu_dma_iova_unlink")
 
-_PAIR = re.compile(r"# dma_map_and_unmap: (direct|IOMMU), (.+), (0x0|0x1000): (\d+) ns, "
+_PAIR = re.compile(r"# dma_map_and_unmap: (direct|IOMMU), (.+), (0|DMA_ATTR_\w+): (\d+) ns, "
                    r"at most (\d+) ns for (\d+) pairs")
 _MODE = re.compile(r"dma mapping benchmark\((\w+)\):.* granule:(\d+)")
 _LATENCY = re.compile(r"average (map|unmap) latency\(us\):([\d.]+)")
@@ -39,11 +39,11 @@ _SYMBOL = re.compile(r"^([0-9a-f]+) .{6}F (\S+)\s+([0-9a-f]+) (?:\.\w+ )?(\S+)$"
 def pairs(console):
     """{(device, calls, attribute): instructions a pair} as printed on `console`.
 
-    The fastest round counts; `attribute` says whether it was made with
-    DMA_ATTR_REQUIRE_COHERENT.
+    The fastest round counts; `attribute` is the name of the one it was made with, or
+    '0'.
     """
-    return {(device, calls, attrs != "0x0"): round(int(best) / int(count))
-            for device, calls, attrs, best, _worst, count in _PAIR.findall(console)}
+    return {(device, calls, attribute): round(int(best) / int(count)) for
+            device, calls, attribute, best, _worst, count in _PAIR.findall(console)}
 
 
 def latencies(console):
@@ -104,15 +104,22 @@ def _growth(old, new):
 
 # -- measuring ---------------------------------------------------------------
 
-def run(write=False):
+def run(patterns=(), write=False):
     """Build and boot the three trees, print the tables; returns an exit status.
 
-    `write` makes docs/performance.md of them as well. FAILED if the series executes
+    The cells are those that `patterns` names, or all that count instructions.
+    `write` makes docs/performance.md of the figures as well. FAILED if the series executes
     an instruction more than base anywhere, or if two boots differ. Raises what
     kernel.build() and cells.run() raise, and LabError for a boot that failed.
     """
     plan = matrix.load()
-    chosen = [cell for cell in plan.cells.values() if cell.bench]
+    chosen = plan.pick(patterns or ["*"])
+    if patterns and any(not cell.bench for cell in chosen):
+        raise LabError("not all of these cells count instructions: ./lab boot runs any",
+                       USAGE)
+    if patterns and write:
+        raise LabError("docs/performance.md is of all cells: --write without any", USAGE)
+    chosen = [cell for cell in chosen if cell.bench]
     packages.need("build", "guest", *{plan.kernel_of(cell).arch for cell in chosen})
     directory = results.new_run()
     found = {"version": source.current().version, "boots": BOOTS, "arches": [

@@ -102,7 +102,7 @@ def _compare(args):
 
 
 def _bench(args):
-    return bench.run(args.write)
+    return bench.run(args.cell, args.write)
 
 
 def _again(args):
@@ -206,6 +206,7 @@ def _parser():
     command = of_tree(add("boot", _boot, "build and boot cells"))
     command.add_argument("cell", nargs="+")
     command = add("bench", _bench, "count what the series costs, in instructions")
+    command.add_argument("cell", nargs="*", help="default: all that do that")
     command.add_argument("--write", action="store_true",
                          help="write docs/performance.md as well")
     command = add("again", _again, "boot cells of the last run without building")

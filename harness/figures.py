@@ -6,7 +6,11 @@ pair of calls, a list of one figure a boot for each tree), `functions` (instruct
 in their code), `tool` (microseconds, of tools/dma) and `growth` (bloat-o-meter).
 """
 
-_PAIRS = ("device", "calls", "base", "stock", "series", "stock - base", "series - base")
+import re
+
+_ATTRIBUTE = "DMA_ATTR_REQUIRE_COHERENT"
+_PAIRS = ("device", "calls", "attribute", "base", "stock", "series", "stock - base",
+          "series - base")
 _OWN = ("device", "calls", "stock", "series", "series - stock")
 
 _DOCUMENT = """\
@@ -21,8 +25,8 @@ than without the series. `./lab bench` measures that and fails otherwise.
 
 ## How
 
-The KUnit benchmark `dma_map_benchmark`, which is part of the series, makes and undoes
-a mapping 1000 times with interrupts off, 10 times over, after a warm-up. It runs in
+The KUnit benchmark `dma_map_benchmark`, a part of the series, makes and undoes a
+mapping 1000 times with interrupts off, 10 times over, after a warm-up. It runs in
 the three trees, built with the same configuration and compiler, under QEMU with
 `-accel tcg -icount shift=0` on one CPU: there the clock advances by 1 ns for each
 instruction. A figure is the number of instructions of one pair of calls, such as
@@ -79,35 +83,43 @@ the clock is in the figures.
 
 def text(rows):
     """A table, `rows` with its heading first, for a terminal."""
-    widths = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
-    lines = [_line(row, widths) for row in rows]
+    widths, words = _columns(rows)
+    lines = ["  ".join(row).rstrip() for row in words]
     lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(lines)
 
 
-def _line(row, widths):
-    return "  ".join(str(word).rjust(width) if n > 1 else str(word).ljust(width)
-                     for n, (word, width) in enumerate(zip(row, widths))).rstrip()
-
-
 def markdown(rows):
     """The same table for a document, its columns aligned there as well."""
-    widths = [max(len(str(row[i])) for row in rows) for i in range(len(rows[0]))]
-    lines = ["| " + " | ".join(
-        str(word).rjust(width) if n > 1 and row is not rows[0] else str(word).ljust(width)
-        for n, (word, width) in enumerate(zip(row, widths))) + " |" for row in rows]
-    lines.insert(1, "|" + "|".join("-" * (width + 1) + (":" if n > 1 else "-")
-                                   for n, width in enumerate(widths)) + "|")
+    widths, words = _columns(rows)
+    lines = [f"| {' | '.join(row)} |" for row in words]
+    lines.insert(1, "|" + "|".join("-" * (width + 1) + (":" if _right(column) else "-")
+                                   for width, column in zip(widths, zip(*rows))) + "|")
     return "\n".join(lines)
+
+
+def _columns(rows):
+    """(width of each column, rows of words as wide as that)."""
+    columns = list(zip(*rows))
+    widths = [max(len(str(word)) for word in column) for column in columns]
+    return widths, [[str(word).rjust(width) if _right(column) else str(word).ljust(width)
+                     for word, width, column in zip(row, widths, columns)]
+                    for row in rows]
+
+
+def _right(column):
+    """Whether a column has figures, which are aligned on the right."""
+    return not any(word != "-" and re.search("[A-Za-z]", str(word))
+                   for word in column[1:])
 
 
 def pairs(arch):
     """The table of what is mapped without the attribute."""
     return [_PAIRS] + [
-        (row["device"], row["calls"], *(_figure(row, name) for name in
-                                        ("base", "stock", "series")),
+        (row["device"], row["calls"], row["attribute"],
+         *(_figure(row, name) for name in ("base", "stock", "series")),
          _difference(row, "stock", "base"), _difference(row, "series", "base"))
-        for row in arch["rows"] if not row["attribute"]]
+        for row in arch["rows"] if row["attribute"] != _ATTRIBUTE]
 
 
 def own(arch):
@@ -115,15 +127,15 @@ def own(arch):
     return [_OWN] + [
         (row["device"], row["calls"], _figure(row, "stock"), _figure(row, "series"),
          _difference(row, "series", "stock"))
-        for row in arch["rows"] if row["attribute"]]
+        for row in arch["rows"] if row["attribute"] == _ATTRIBUTE]
 
 
 def functions(arch):
     """The table of instructions in the code."""
-    heading = ("function", "", "base", "stock", "series")
-    return [heading[:1] + heading[2:]] + [
-        (row["name"], *("-" if row[name] is None else row[name] for name in heading[2:]))
-        for row in arch["functions"] if any(row[name] for name in heading[2:])]
+    heading = ("function", "base", "stock", "series")
+    return [heading] + [
+        (row["name"], *("-" if row[name] is None else row[name] for name in heading[1:]))
+        for row in arch["functions"] if any(row[name] for name in heading[1:])]
 
 
 def tool(arch):
@@ -146,8 +158,8 @@ def _difference(row, name, other):
 
 def problems(found):
     """What is not as it has to be, a sentence each."""
-    return [f"{arch['arch']}: {row['device']}, {row['calls']}"
-            f"{' with the attribute' * row['attribute']}: {problem}"
+    return [f"{arch['arch']}: {row['device']}, {row['calls']}, {row['attribute']}: "
+            f"{problem}"
             for arch in found["arches"] for row in arch["rows"]
             for problem in [_problem(row)] if problem]
 
@@ -156,7 +168,7 @@ def _problem(row):
     for name in ("base", "stock", "series"):
         if len(set(row[name])) > 1:
             return f"{name} gives {' and '.join(map(str, row[name]))} in two boots"
-    name = "stock" if row["attribute"] else "base"
+    name = "stock" if row["attribute"] == _ATTRIBUTE else "base"
     if row["series"][0] is None or row[name][0] is None:
         return "was not measured"
     more = row["series"][0] - row[name][0]

@@ -9,11 +9,14 @@ from pathlib import Path
 from unittest import mock
 
 from harness import bench, cells, figures, kernel, matrix, paths, process, source
-from harness.errors import BOOT, FAILED, PASS
+from harness.errors import BOOT, FAILED, PASS, USAGE
 from harness.results import Outcome
 from harness.tests import Sandbox
 
 DATA = Path(__file__).parent / "data"
+
+
+OWN = "DMA_ATTR_REQUIRE_COHERENT"
 
 
 def data(name):
@@ -21,7 +24,7 @@ def data(name):
     return (DATA / name).read_text(encoding="utf-8")
 
 
-def row(base, stock, series, attribute=False, calls="dma_map_phys"):
+def row(base, stock, series, attribute="0", calls="dma_map_phys"):
     """A row with the figures of one boot, or of as many as are given."""
     return {"device": "direct", "calls": calls, "attribute": attribute,
             **{name: figure if isinstance(figure, list) else [figure]
@@ -44,15 +47,15 @@ def arch(*rows):
 class Reading(unittest.TestCase):
     def test_pairs(self):
         found = bench.pairs(data("bench-x86_64.log"))
-        self.assertEqual(found[("direct", "dma_map_phys", False)], 152)
+        self.assertEqual(found[("direct", "dma_map_phys", "0")], 152)
         self.assertEqual(len(found), 29)
         self.assertEqual(bench.pairs("no figures here\n"), {})
 
     def test_rounding(self):
-        line = "    # dma_map_and_unmap: IOMMU, a b, 0x1000: {} ns, at most 9 ns for 1000 pairs"
+        line = "    # dma_map_and_unmap: IOMMU, a b, DMA_ATTR_X: {} ns, at most 9 ns for 1000 pairs"
         for best, figure in ((279000, 279), (279499, 279), (279510, 280)):
             self.assertEqual(bench.pairs(line.format(best)),
-                             {("IOMMU", "a b", True): figure})
+                             {("IOMMU", "a b", "DMA_ATTR_X"): figure})
 
     def test_latencies(self):
         self.assertEqual(bench.latencies(data("bench-x86_64.log")), {
@@ -71,12 +74,12 @@ class Reading(unittest.TestCase):
 
 class Tables(unittest.TestCase):
     def test_pairs(self):
-        table = figures.pairs(arch(row(274, 281, 273), row(None, 5, 6, True)))
-        self.assertEqual(table[1:], [("direct", "dma_map_phys", 274, 281, 273, "+7",
+        table = figures.pairs(arch(row(274, 281, 273), row(None, 5, 6, OWN)))
+        self.assertEqual(table[1:], [("direct", "dma_map_phys", "0", 274, 281, 273, "+7",
                                       "-1")])
 
     def test_own(self):
-        table = figures.own(arch(row(274, 281, 273), row(None, 5, 6, True)))
+        table = figures.own(arch(row(274, 281, 273), row(None, 5, 6, OWN)))
         self.assertEqual(table[1:], [("direct", "dma_map_phys", 5, 6, "+1")])
 
     def test_text(self):
@@ -85,7 +88,7 @@ class Tables(unittest.TestCase):
 
     def test_markdown(self):
         self.assertEqual(figures.markdown([("a", "calls", "b"), ("x", "y", 10)]),
-                         "| a | calls | b  |\n|---|-------|---:|\n| x | y     | 10 |")
+                         "| a | calls |  b |\n|---|-------|---:|\n| x | y     | 10 |")
 
     def test_functions_that_no_tree_has(self):
         names = [line[0] for line in figures.functions(arch())]
@@ -96,8 +99,8 @@ class Tables(unittest.TestCase):
                             (row(274, 281, 270), []),
                             (row(274, 281, 275), ["direct, dma_map_phys",
                                                   "1 instructions more than in base"]),
-                            (row(0, 300, 300, True), []),
-                            (row(0, 300, 301, True), ["with the attribute",
+                            (row(0, 300, 300, OWN), []),
+                            (row(0, 300, 301, OWN), [OWN,
                                                       "more than in stock"]),
                             (row([274, 275], [1, 1], [274, 274]),
                              ["base gives 274 and 275"]),
@@ -112,13 +115,13 @@ class Tables(unittest.TestCase):
                                  "arches": [arch(row(274, 281, 273))]})
         for words in ("./lab bench --write", "booted 2 times", "Linux 7.3.4", "gcc 12",
                       "configs/{slim,bench}.config", "Total: 2",
-                      "| direct | dma_map_phys |  274 |   281 |    273 |"):
+                      "| direct | dma_map_phys |         0 |  274 |   281 |    273 |"):
             self.assertIn(words, text)
         self.assertNotIn("{tool}", text)
 
 
 class Run(Sandbox):
-    def run_bench(self, figure, outcome=None, write=False):
+    def run_bench(self, figure, outcome=None, patterns=(), write=False):
         """bench.run() on kernels whose rows have the figures figure(tree, boot)."""
         plan = matrix.Matrix(
             {"k": matrix.Kernel("k", "x86_64", ["bench"])},
@@ -130,7 +133,7 @@ class Run(Sandbox):
             tree, _, number = where.name.partition("-")
             (where / "b").mkdir(parents=True)
             (where / "b" / "console.log").write_text(
-                "# dma_map_and_unmap: direct, dma_map_phys, 0x0: "
+                "# dma_map_and_unmap: direct, dma_map_phys, 0: "
                 f"{figure(tree, int(number))}000 ns, at most 9 ns for 1000 pairs\n")
             return outcome or Outcome("b", passed=1)
 
@@ -145,14 +148,14 @@ class Run(Sandbox):
         self.enter(mock.patch.object(process, "run", return_value=mock.Mock(
             stdout="one\ntwo\n")))
         with contextlib.redirect_stdout(io.StringIO()) as out:
-            status = bench.run(write)
+            status = bench.run(patterns, write)
         return status, out.getvalue().splitlines()
 
     def test_good(self):
         status, lines = self.run_bench(lambda tree, _: {"stock": 281}.get(tree, 274))
         self.assertEqual(status, PASS)
-        self.assertIn("direct  dma_map_phys   274    281     274            +7"
-                      "             +0", lines)
+        self.assertIn("direct  dma_map_phys          0   274    281     274"
+                      "            +7             +0", lines)
         self.assertTrue(lines[-1].startswith("bench: 1 rows, in none"), lines)
         kept, = paths.results().glob("*/figures.json")
         self.assertEqual(json.loads(kept.read_text())["arches"][0]["rows"],
@@ -161,14 +164,21 @@ class Run(Sandbox):
 
     def test_write(self):
         self.run_bench(lambda *_: 274, write=True)
-        self.assertIn("| direct | dma_map_phys |  274 |",
+        self.assertIn("| direct | dma_map_phys |         0 |  274 |",
                       (self.root / "performance.md").read_text())
+
+    def test_usage(self):
+        for words, arguments in (("count instructions", {"patterns": ["other"]}),
+                                 ("--write", {"patterns": ["b"], "write": True}),
+                                 ("no cell 'x'", {"patterns": ["x"]})):
+            with self.fails(USAGE, words):
+                self.run_bench(lambda *_: 1, **arguments)
 
     def test_more(self):
         status, lines = self.run_bench(lambda tree, _: {"series": 275}.get(tree, 274))
         self.assertEqual(status, FAILED)
         self.assertEqual(lines[-2:], [
-            "FAIL  x86_64: direct, dma_map_phys: 1 instructions more than in base",
+            "FAIL  x86_64: direct, dma_map_phys, 0: 1 instructions more than in base",
             "bench: 1 of 1 rows are not as they have to be"])
 
     def test_two_boots_differ(self):
