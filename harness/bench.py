@@ -20,8 +20,9 @@ BOOTS = 2                       # of each kernel, which have to give the same fi
 
 _OBJECTS = ("kernel/dma/mapping.o", "kernel/dma/direct.o", "drivers/iommu/dma-iommu.o")
 # What is executed where a mapping is made or undone and nothing is refused.
-HOT = ("dma_map_phys", "dma_unmap_phys", "dma_map_page_attrs", "dma_unmap_page_attrs",
-       "__dma_map_sg_attrs", "dma_map_sg_attrs", "dma_map_sgtable", "dma_unmap_sg_attrs",
+HOT = ("dma_map_phys", "dma_unmap_phys", "dma_map_page_attrs",
+       "dma_unmap_page_attrs", "__dma_map_sg_attrs", "dma_map_sg_attrs",
+       "dma_map_sgtable", "dma_unmap_sg_attrs",
        "dma_map_resource", "dma_unmap_resource", "dma_direct_map_phys",
        "dma_direct_map_sg", "dma_direct_unmap_sg", "iommu_dma_map_phys",
        "iommu_dma_unmap_phys", "iommu_dma_map_sg", "iommu_dma_unmap_sg",
@@ -118,7 +119,8 @@ def run(patterns=(), write=False):
         raise LabError("not all of these cells count instructions: ./lab boot runs any",
                        USAGE)
     if patterns and write:
-        raise LabError("docs/performance.md is of all cells: --write without any", USAGE)
+        raise LabError("docs/performance.md is of all cells: --write without any",
+                       USAGE)
     chosen = [cell for cell in chosen if cell.bench]
     packages.need("build", "guest", *{plan.kernel_of(cell).arch for cell in chosen})
     directory = results.new_run()

@@ -52,7 +52,8 @@ class Reading(unittest.TestCase):
         self.assertEqual(bench.pairs("no figures here\n"), {})
 
     def test_rounding(self):
-        line = "    # dma_map_and_unmap: IOMMU, a b, DMA_ATTR_X: {} ns, at most 9 ns for 1000 pairs"
+        line = ("    # dma_map_and_unmap: IOMMU, a b, DMA_ATTR_X: {} ns, at most 9 ns "
+                "for 1000 pairs")
         for best, figure in ((279000, 279), (279499, 279), (279510, 280)):
             self.assertEqual(bench.pairs(line.format(best)),
                              {("IOMMU", "a b", "DMA_ATTR_X"): figure})
