@@ -28,8 +28,8 @@ HOT = ("dma_map_phys", "dma_unmap_phys", "dma_map_page_attrs",
        "iommu_dma_unmap_phys", "iommu_dma_map_sg", "iommu_dma_unmap_sg",
        "dma_iova_link", "dma_iova_sync", "dma_iova_unlink", "__iommu_dma_iova_unlink")
 
-_PAIR = re.compile(r"# dma_map_and_unmap: (direct|IOMMU), (.+), (0|DMA_ATTR_\w+): (\d+) ns, "
-                   r"at most (\d+) ns for (\d+) pairs")
+_PAIR = re.compile(r"# dma_map_and_unmap: (direct|IOMMU), (.+), (0|DMA_ATTR_\w+): "
+                   r"(\d+) ns, at most (\d+) ns for (\d+) pairs")
 _MODE = re.compile(r"dma mapping benchmark\((\w+)\):.* granule:(\d+)")
 _LATENCY = re.compile(r"average (map|unmap) latency\(us\):([\d.]+)")
 _SYMBOL = re.compile(r"^([0-9a-f]+) .{6}F (\S+)\s+([0-9a-f]+) (?:\.\w+ )?(\S+)$", re.M)
@@ -109,8 +109,9 @@ def run(patterns=(), write=False):
     """Build and boot the three trees, print the tables; returns an exit status.
 
     The cells are those that `patterns` names, or all that count instructions.
-    `write` makes docs/performance.md of the figures as well. FAILED if the series executes
-    an instruction more than base anywhere, or if two boots differ. Raises what
+    `write` makes docs/performance.md of the figures as well. FAILED if the series
+    executes an instruction more than base anywhere, or than stock for a list with the
+    attribute, or if two boots differ. Raises what
     kernel.build() and cells.run() raise, and LabError for a boot that failed.
     """
     plan = matrix.load()
