@@ -139,9 +139,13 @@ _MEANINGS = (
     (r"sg_dma_is_swiotlb", "SG_DMA_SWIOTLB stays set"),
     (r"sg_dma_is_bus_address", "SG_DMA_BUS_ADDRESS stays set"),
     (r"free_entries", "dma-debug tracks a mapping for ever"),
+    (r"dma_can_map_coherent", "cannot be asked early"),
+    (r"iommu_iova_to_phys|phys_to_dma", "maps other memory"),
+    (r"->allocs", "holds memory"),
+    (r"^cpu ==", "allocates"),
 )
 _CALLS = re.compile(r"\b(map_buf|do_map|dma_mapping_error|dma_map_\w+|dma_iova_link|"
-                    r"ret)\b")
+                    r"hmm_dma_map_alloc|alloc_implicit|PTR_ERR_OR_ZERO|ret)\b")
 
 
 def explain(log):
@@ -200,6 +204,8 @@ def _join(words):
         words = words - {"maps", "takes bounce slots",
                          "the device has to sync from then on"}
         words = {word for word in words if not re.fullmatch(r"0 instead of .*", word)}
+    if any(word.startswith("refuses") for word in words):
+        words = words - {"maps other memory"}
     order = ["maps", "refuses", *(meaning for _, meaning in _MEANINGS)]
     return ", ".join(sorted(words, key=lambda word: (
         order.index(word) if word in order else len(order), word)))
@@ -277,8 +283,8 @@ def _ours(results):
     words, bad = set(), set()
     for result in results:
         if result.status == "PASS":
-            words.add(REFUSED if re.search(r": \d+ refused$", result.log, re.M)
-                      else MAPPED)
+            how = re.search(r": (\d+ refused|(refused .+))$", result.log, re.M)
+            words.add((how[2] or REFUSED) if how else MAPPED)
         elif result.status != "SKIP":
             bad |= explain(result.log)
     if bad:
@@ -366,6 +372,7 @@ def page(plan, boots, source):
               "with the right reason, no WARN, and nothing left behind. "
               f"*{MAPPED}* is what the request gets without the series: its own memory, "
               "or, without the attribute, a bounce buffer or a WARN if there is none. "
+              "*refused early* is an answer before a mapping is requested. "
               "Stock's column says in what it differs; *the same* means that the test "
               "passes there too. *With the attribute* is `DMA_ATTR_REQUIRE_COHERENT`, "
               "alone or with others.", ""]
