@@ -195,7 +195,7 @@ class Cells(Machine):
         self.assertNotIn("-icount", self.args())
 
     def test_demo_that_fails(self):
-        self.assertEqual(self.boot("demo-without", suites="", demo="force").failed, 1)
+        self.assertEqual(self.boot("demo-without", suites="", demo="force").failed, 2)
 
     def test_demo_hangs(self):
         outcome = self.boot("demo-force", "exec sleep 60", suites="", demo="force",
