@@ -4,6 +4,7 @@
 import contextlib
 import io
 import os
+import signal
 import stat
 import tarfile
 import tempfile
@@ -103,6 +104,11 @@ class Sandbox(unittest.TestCase):
                                  len(patches))
         for name, data in _mails[key].items():
             (Path(where) / name).write_bytes(data)
+
+
+def hear_interrupts():
+    """For the preexec_fn of a child: a shell's background jobs do not hear Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 _mails = {}

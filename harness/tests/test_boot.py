@@ -17,7 +17,7 @@ from unittest import mock
 from harness import cells, events, guest, kernel, paths, process, qemu, tree
 from harness.errors import BOOT, BUILD, ENVIRONMENT, INTERRUPTED
 from harness.matrix import Cell, Kernel
-from harness.tests import Sandbox
+from harness.tests import Sandbox, hear_interrupts
 from harness.tests.test_process import running, until
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -405,7 +405,7 @@ while True:
                  "runpy.run_path('lab', run_name='__main__')")
         child = subprocess.Popen([sys.executable, "-c", start, "build"], cwd=CHECKOUT,
                                  text=True, stdout=subprocess.PIPE,
-                                 stderr=subprocess.PIPE)
+                                 stderr=subprocess.PIPE, preexec_fn=hear_interrupts)
         began = until(lambda: len(pids.read_text().split()) == 2, 20)
         child.send_signal(signal.SIGINT)
         out, err = child.communicate(timeout=10)

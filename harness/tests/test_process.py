@@ -12,7 +12,7 @@ from unittest import mock
 
 from harness import paths, process
 from harness.errors import BUILD, ENVIRONMENT, INTERRUPTED
-from harness.tests import Sandbox
+from harness.tests import Sandbox, hear_interrupts
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -109,7 +109,7 @@ class Run(Sandbox):
                     sys.exit({INTERRUPTED})
                 """)
             child = subprocess.Popen([sys.executable, "-c", script],
-                                     cwd=CHECKOUT)
+                                     cwd=CHECKOUT, preexec_fn=hear_interrupts)
             self.assertTrue(until(lambda: len(pids.read_text().split()) == 2))
             child.send_signal(number)
             self.assertEqual(child.wait(10), INTERRUPTED)
