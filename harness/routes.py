@@ -416,7 +416,7 @@ def _table(head, lines):
 def gaps(text, boots):
     """What the page `text` should name after `boots`, {cell: {(suite, case), ...}},
     and does not, or names and should not: a list of lines."""
-    named = set(re.findall(r"^\| `([\w.]+)`", text, re.M))
+    named = set(re.findall(r"^\| `([\w.]+)` \|", text, re.M))
     cases = {case for ran in boots.values() for _, case in ran}
     known = {name.rpartition(".")[2] for name in named}
     return ([f"{case} is missing" for case in sorted(cases - known)] +

@@ -265,7 +265,8 @@ class Compare(Sandbox):
     def setUp(self):
         super().setUp()
         (self.root / "matrix.toml").write_text(MATRIX)
-        (self.root / "routes.toml").write_text("[[untested]]\nroute = 'r'\nstock = 's'\n"
+        (self.root / "routes.toml").write_text("[[untested]]\nroute = '`r` of d'\n"
+                                                "stock = 's'\n"
                                                "series = 't'\nwhy = 'w'\n")
         self.page = self.root / "docs/routes.md"
         self.boots = {"stock-suites": {"one": Boot({KEY: {"": UNTRACED}}),
@@ -291,7 +292,7 @@ class Compare(Sandbox):
         text = self.page.read_text()
         for line in ("| `dma_map_x` | - | one | no trace event | refused cleanly |",
                      "| `dma_map_x` | - | two | the same | mapped as before |",
-                     "| r | s | t | w |", "stock is Linux"):
+                     "| `r` of d | s | t | w |", "stock is Linux"):
             self.assertIn(line, text)
         self.assertIn(text, self.out.getvalue())
         self.assertEqual(compare.run(), PASS)
