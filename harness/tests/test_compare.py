@@ -266,7 +266,7 @@ class Compare(Sandbox):
         super().setUp()
         (self.root / "matrix.toml").write_text(MATRIX)
         (self.root / "routes.toml").write_text("[[untested]]\nroute = '`r` of d'\n"
-                                                "stock = 's'\n"
+                                               "stock = 's'\n"
                                                "series = 't'\nwhy = 'w'\n")
         self.page = self.root / "docs/routes.md"
         self.boots = {"stock-suites": {"one": Boot({KEY: {"": UNTRACED}}),
