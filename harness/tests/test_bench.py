@@ -48,7 +48,7 @@ class Reading(unittest.TestCase):
     def test_pairs(self):
         found = bench.pairs(data("bench-x86_64.log"))
         self.assertEqual(found[("direct", "dma_map_phys", "0")], 152)
-        self.assertEqual(len(found), 29)
+        self.assertEqual(len(found), 43)
         self.assertEqual(bench.pairs("no figures here\n"), {})
 
     def test_rounding(self):
