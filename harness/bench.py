@@ -131,7 +131,9 @@ def run(patterns=(), write=False):
                   (json.dumps(found, indent=1) + "\n").encode())
     for arch in found["arches"]:
         ui.say(f"\n{arch['arch']}: instructions a pair of calls\n\n"
-               f"{figures.text(figures.pairs(arch))}")
+               f"{figures.text(figures.pairs(arch))}\n\n"
+               f"{arch['arch']}: the same with the attribute, where it is granted\n\n"
+               f"{figures.text(figures.own(arch))}")
     if write:
         paths.replace(DOCUMENT, figures.document(found).encode())
     ui.note(f"results: {directory}")
