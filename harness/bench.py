@@ -28,6 +28,8 @@ HOT = ("dma_map_phys", "dma_unmap_phys", "dma_map_page_attrs",
        "iommu_dma_unmap_phys", "iommu_dma_map_sg", "iommu_dma_unmap_sg",
        "dma_iova_link", "dma_iova_sync", "dma_iova_unlink", "__iommu_dma_iova_unlink")
 
+MODES = ("SINGLE_MODE", "SG_MODE")          # of tools/dma, as guest/benchmark runs it
+
 _PAIR = re.compile(r"# dma_map_and_unmap: (direct|IOMMU), (.+), (0|DMA_ATTR_\w+): "
                    r"(\d+) ns, at most (\d+) ns for (\d+) pairs")
 _MODE = re.compile(r"dma mapping benchmark\((\w+)\):.* granule:(\d+)")
@@ -109,10 +111,11 @@ def run(patterns=(), write=False):
     """Build and boot the three trees, print the tables; returns an exit status.
 
     The cells are those that `patterns` names, or all that count instructions.
-    `write` makes docs/performance.md of the figures as well. FAILED if the series
-    executes an instruction more than base anywhere, or than stock for a list with the
-    attribute, or if two boots differ. Raises what
-    kernel.build() and cells.run() raise, and LabError for a boot that failed.
+    `write` makes docs/performance.md of the figures as well, if they are good. FAILED
+    if the series executes an instruction more than base anywhere, or than stock with
+    the attribute for more than a single page, or if two boots differ. Raises what
+    kernel.build() and cells.run() raise, and LabError for a boot that failed or that
+    printed no figures.
     """
     plan = matrix.load()
     chosen = plan.pick(patterns or ["*"])
@@ -134,10 +137,12 @@ def run(patterns=(), write=False):
                f"{figures.text(figures.pairs(arch))}\n\n"
                f"{arch['arch']}: the same with the attribute, where it is granted\n\n"
                f"{figures.text(figures.own(arch))}")
-    if write:
-        paths.replace(DOCUMENT, figures.document(found).encode())
     ui.note(f"results: {directory}")
     problems = figures.problems(found)
+    if write and problems:
+        ui.note(f"{DOCUMENT.relative_to(paths.ROOT)} is left as it was")
+    elif write:
+        paths.replace(DOCUMENT, figures.document(found).encode())
     for problem in problems:
         ui.say(f"FAIL  {problem}")
     rows = sum(len(arch["rows"]) for arch in found["arches"])
@@ -165,8 +170,9 @@ def _measure(cell, which, directory):
         "arch": which.arch,
         "compiler": _first_line([target.compiler, "--version"]),
         "emulator": _first_line([target.qemu, "--version"]),
-        "command": " ".join(qemu.hardware(cell, built["series"], directory) +
-                            ["-append", f"'{' '.join(cell.args)}'"]),
+        "command": " ".join([target.qemu, "-accel tcg", *target.options,
+                             *qemu.hardware(cell, built["series"], directory),
+                             "-append", f"'{' '.join(cell.args)}'"]),
         "fragments": which.fragments,
         "rows": _rows(found),
         "functions": [{"name": name, **{tree: code[tree].get(name) for tree in TREES}}
@@ -180,11 +186,14 @@ def _measure(cell, which, directory):
 
 
 def _rows(found):
-    """A row for each pair of calls: a list of figures a tree, one of each boot."""
+    """A row for each pair of calls: a list of figures a tree, one of each boot; None
+    where a boot did not print any."""
+    keys = dict.fromkeys(key for boots in found.values() for boot in boots
+                         for key in boot)
     return [{"device": device, "calls": calls, "attribute": attribute,
              **{tree: [boot.get((device, calls, attribute)) for boot in boots]
                 for tree, boots in found.items()}}
-            for device, calls, attribute in found["series"][0]]
+            for device, calls, attribute in keys]
 
 
 def _first_line(cmd):
@@ -197,5 +206,9 @@ def _boot(cell, built, where):
     if not outcome.ok or outcome.skipped:
         raise LabError(f"{cell.name} of {built.source.name}: {outcome}, see "
                        f"{where / cell.name}", BOOT if outcome.hung else FAILED)
-    return (where / cell.name / "console.log").read_text(encoding="utf-8",
-                                                         errors="replace")
+    console = (where / cell.name / "console.log").read_text(encoding="utf-8",
+                                                            errors="replace")
+    if not pairs(console) or len(latencies(console)) != len(MODES):
+        raise LabError(f"{cell.name} of {built.source.name} printed no figures, see "
+                       f"{where / cell.name}", FAILED)
+    return console

@@ -77,7 +77,7 @@ class Tables(unittest.TestCase):
     def test_pairs(self):
         table = figures.pairs(arch(row(274, 281, 273), row(None, 5, 6, OWN)))
         self.assertEqual(table[1:], [("direct", "dma_map_phys", "0", 274, 281, 273, "+7",
-                                      "-1")])
+                                      "-1", "-8")])
 
     def test_own(self):
         table = figures.own(arch(row(274, 281, 273), row(None, 5, 6, OWN)))
@@ -104,6 +104,11 @@ class Tables(unittest.TestCase):
                             (row(0, 300, 301, OWN), []),
                             (row(0, 300, 301, OWN, "dma_map_sg of 16"),
                              [OWN, "1 instructions more than in stock"]),
+                            (row(0, 300, 301, OWN, "dma_iova_link of 1"),
+                             [OWN, "1 instructions more than in stock"]),
+                            (row(0, None, 301, OWN), ["was not measured"]),
+                            (row([274, None], [1, 1], [274, 274]),
+                             ["base gives 274 and None"]),
                             (row([274, 275], [1, 1], [274, 274]),
                              ["base gives 274 and 275"]),
                             (row(None, 1, 274), ["was not measured"])):
@@ -122,8 +127,13 @@ class Tables(unittest.TestCase):
         self.assertNotIn("{tool}", text)
 
 
+TOOL = "".join(f"dma mapping benchmark({mode}): threads:1 granule:1\n"
+               "average map latency(us):1.0\naverage unmap latency(us):1.0\n"
+               for mode in bench.MODES)
+
+
 class Run(Sandbox):
-    def run_bench(self, figure, outcome=None, patterns=(), write=False):
+    def run_bench(self, figure, outcome=None, patterns=(), write=False, tool=TOOL):
         """bench.run() on kernels whose rows have the figures figure(tree, boot)."""
         plan = matrix.Matrix(
             {"k": matrix.Kernel("k", "x86_64", ["bench"])},
@@ -136,7 +146,8 @@ class Run(Sandbox):
             (where / "b").mkdir(parents=True)
             (where / "b" / "console.log").write_text(
                 "# dma_map_and_unmap: direct, dma_map_phys, 0: "
-                f"{figure(tree, int(number))}000 ns, at most 9 ns for 1000 pairs\n")
+                f"{figure(tree, int(number))}000 ns, at most 9 ns for 1000 pairs\n"
+                f"{tool}")
             return outcome or Outcome("b", passed=1)
 
         self.enter(mock.patch.object(matrix, "load", return_value=plan))
@@ -147,6 +158,7 @@ class Run(Sandbox):
         self.enter(mock.patch.object(bench, "_functions", return_value={}))
         self.enter(mock.patch.object(bench, "_growth", return_value=""))
         self.enter(mock.patch.object(bench, "DOCUMENT", self.root / "performance.md"))
+        self.enter(mock.patch.object(paths, "ROOT", self.root))
         self.enter(mock.patch.object(process, "run", return_value=mock.Mock(
             stdout="one\ntwo\n")))
         with contextlib.redirect_stdout(io.StringIO()) as out:
@@ -157,7 +169,7 @@ class Run(Sandbox):
         status, lines = self.run_bench(lambda tree, _: {"stock": 281}.get(tree, 274))
         self.assertEqual(status, PASS)
         self.assertIn("direct  dma_map_phys          0   274    281     274"
-                      "            +7             +0", lines)
+                      "            +7             +0              -7", lines)
         self.assertTrue(lines[-1].startswith("bench: 1 rows, in none"), lines)
         kept, = paths.results().glob("*/figures.json")
         self.assertEqual(json.loads(kept.read_text())["arches"][0]["rows"],
@@ -168,6 +180,22 @@ class Run(Sandbox):
         self.run_bench(lambda *_: 274, write=True)
         self.assertIn("| direct | dma_map_phys |         0 |  274 |",
                       (self.root / "performance.md").read_text())
+
+    def test_write_of_bad_figures(self):
+        status, _ = self.run_bench(lambda tree, _: 275 if tree == "series" else 274,
+                                   write=True)
+        self.assertEqual(status, FAILED)
+        self.assertFalse((self.root / "performance.md").exists())
+
+    def test_no_figures(self):
+        for figure, tool in ((lambda *_: "x", TOOL), (lambda *_: 1, "")):
+            with self.fails(FAILED, "printed no figures"):
+                self.run_bench(figure, tool=tool)
+
+    def test_a_row_of_one_boot(self):
+        found = bench._rows({"base": [{}, {("direct", "c", "0"): 7}]})
+        self.assertEqual(found, [{"device": "direct", "calls": "c", "attribute": "0",
+                                  "base": [None, 7]}])
 
     def test_usage(self):
         for words, arguments in (("count instructions", {"patterns": ["other"]}),
