@@ -160,9 +160,8 @@ def _measure(cell, which, directory):
     for name, kind in built.items():
         boots = []
         for number in range(BOOTS):
-            console = _boot(cell, kind, directory / f"{name}-{number + 1}")
-            boots.append(pairs(console))
-            tools[name] = latencies(console)
+            counted, tools[name] = _boot(cell, kind, directory / f"{name}-{number + 1}")
+            boots.append(counted)
         found[name] = boots
     code = {name: _functions(kind) for name, kind in built.items()}
     target = which.target
@@ -201,14 +200,15 @@ def _first_line(cmd):
 
 
 def _boot(cell, built, where):
-    """All that a boot of `cell` prints; LabError if it is not a good boot."""
+    """(pairs(), latencies()) of a boot of `cell`; LabError if it is not a good one."""
     outcome = cells.run(cell, built, where)
     if not outcome.ok or outcome.skipped:
         raise LabError(f"{cell.name} of {built.source.name}: {outcome}, see "
                        f"{where / cell.name}", BOOT if outcome.hung else FAILED)
     console = (where / cell.name / "console.log").read_text(encoding="utf-8",
                                                             errors="replace")
-    if not pairs(console) or len(latencies(console)) != len(MODES):
+    counted, tool = pairs(console), latencies(console)
+    if not counted or len(tool) != len(MODES):
         raise LabError(f"{cell.name} of {built.source.name} printed no figures, see "
                        f"{where / cell.name}", FAILED)
-    return console
+    return counted, tool

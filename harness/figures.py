@@ -33,9 +33,9 @@ three trees, built with the same configuration and compiler, under QEMU with
 instruction. A figure is the number of instructions of one pair of calls, such as
 dma_map_phys() and dma_unmap_phys(), in the fastest round, with the benchmark's own
 loop, which is the same in all trees. Each round has the stack 16 bytes further down:
-how it is aligned alone makes a difference of 15 instructions behind arm64's SMMU, and
-a frame of any other function can change that. Each kernel is booted {boots} times, and
-the figures of the boots have to be the same.
+how it is aligned makes a difference behind arm64's SMMU, and a frame of any other
+function can change that. Each kernel is booted {boots} times, and the figures of the
+boots have to be the same.
 
 The kernels are slim ones, without debugging options, Xen, memory encryption, function
 tracing and dynamic bounce pools, on x86_64 without mitigations for the CPU, on arm64
@@ -75,8 +75,8 @@ at once when it is unmapped, and does not give back the bounce buffer of a calle
 had mapped it without the attribute. The series does. For a list, and behind an IOMMU,
 it asks first whether the device has ever bounced anything; where it has, unmap looks
 for a buffer as it does without the attribute, and the figures here do not hold. To ask
-that for a single page without an IOMMU as well was tried, and given up: without the
-attribute dma_map_phys then took 156 instructions on x86_64, and 155 in base.
+that for a single page without an IOMMU as well was tried, and given up: dma_map_phys
+without the attribute then took more instructions than in base on x86_64.
 
 {own}
 
