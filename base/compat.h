@@ -26,6 +26,15 @@ enum dma_refusal {
 	DMA_REFUSED_BOUNCE,
 };
 
+/* No such event, and so no type that a probe of it has to have. */
+static inline void check_trace_callback_type_dma_map_refused(const void *probe)
+{
+}
+
+/* kernel/dma/debug.h, of the series only */
+extern u32 error_count;
+extern u32 num_free_entries;
+
 /* Neither can be asked, so a driver has to hope. */
 static inline bool dma_can_map_coherent(struct device *dev)
 {

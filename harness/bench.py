@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """./lab bench: what the series costs where the attribute is not used, in instructions.
 
-The cells that have `bench` run the KUnit benchmark of kernel/dma/tests and the
+The cells that have `bench` run the KUnit benchmarks of guest/benchmark and the
 kernel's own tools/dma under QEMU with a clock that counts instructions, in base,
 stock and the series. The figures of a run are kept as figures.json beside its boots.
 """
@@ -14,7 +14,7 @@ from . import (cells, figures, kernel, matrix, packages, paths, process, qemu, r
                source, ui)
 from .errors import BOOT, BUILD, ENVIRONMENT, FAILED, PASS, USAGE, LabError
 
-TREES = {"base": "base-suites", "stock": "stock-suites", "series": "series"}
+TREES = {"base": "base-suites", "stock": "stock-suites", "series": "series-suites"}
 DOCUMENT = paths.ROOT / "docs" / "performance.md"
 BOOTS = 2                       # of each kernel, which have to give the same figures
 
@@ -32,6 +32,8 @@ MODES = ("SINGLE_MODE", "SG_MODE")          # of tools/dma, as guest/benchmark r
 
 _PAIR = re.compile(r"# dma_map_and_unmap: (direct|IOMMU), (.+), (0|DMA_ATTR_\w+): "
                    r"(\d+) ns, at most (\d+) ns for (\d+) pairs")
+_UMEM = re.compile(r"# umem_get_and_release: (\d+) bytes of (small|huge) pages, "
+                   r"(granted|refused): (\d+) ns, (\d+) ns")
 _MODE = re.compile(r"dma mapping benchmark\((\w+)\):.* granule:(\d+)")
 _LATENCY = re.compile(r"average (map|unmap) latency\(us\):([\d.]+)")
 _SYMBOL = re.compile(r"^([0-9a-f]+) .{6}F (\S+)\s+([0-9a-f]+) (?:\.\w+ )?(\S+)$", re.M)
@@ -47,6 +49,13 @@ def pairs(console):
     """
     return {(device, calls, attribute): round(int(best) / int(count)) for
             device, calls, attribute, best, _worst, count in _PAIR.findall(console)}
+
+
+def umems(console):
+    """{(bytes, pages, answer): (get, release)} in instructions, as printed on
+    `console`; `pages` are small or huge, the answer is granted or refused."""
+    return {(int(size), pages, answer): (int(get), int(release)) for
+            size, pages, answer, get, release in _UMEM.findall(console)}
 
 
 def latencies(console):
@@ -113,9 +122,8 @@ def run(patterns=(), write=False):
     The cells are those that `patterns` names, or all that count instructions.
     `write` makes docs/performance.md of the figures as well, if they are good. FAILED
     if the series executes an instruction more than base anywhere, or than stock with
-    the attribute for more than a single page, or if two boots differ. Raises what
-    kernel.build() and cells.run() raise, and LabError for a boot that failed or that
-    printed no figures.
+    the attribute, or if two boots differ. Raises what kernel.build() and cells.run()
+    raise, and LabError for a boot that failed or that printed no figures.
     """
     plan = matrix.load()
     chosen = plan.pick(patterns or ["*"])
@@ -136,7 +144,9 @@ def run(patterns=(), write=False):
         ui.say(f"\n{arch['arch']}: instructions a pair of calls\n\n"
                f"{figures.text(figures.pairs(arch))}\n\n"
                f"{arch['arch']}: the same with the attribute, where it is granted\n\n"
-               f"{figures.text(figures.own(arch))}")
+               f"{figures.text(figures.own(arch))}\n\n"
+               f"{arch['arch']}: user memory, instructions in all\n\n"
+               f"{figures.text(figures.umems(arch))}")
     ui.note(f"results: {directory}")
     problems = figures.problems(found)
     if write and problems:
@@ -145,7 +155,7 @@ def run(patterns=(), write=False):
         paths.replace(DOCUMENT, figures.document(found).encode())
     for problem in problems:
         ui.say(f"FAIL  {problem}")
-    rows = sum(len(arch["rows"]) for arch in found["arches"])
+    rows = sum(len(arch["rows"]) + len(arch["umem"]) for arch in found["arches"])
     ui.conclusion(f"bench: {len(problems)} of {rows} rows are not as they have to be"
                   if problems else
                   f"bench: {rows} rows, in none does the series execute an instruction "
@@ -156,13 +166,13 @@ def run(patterns=(), write=False):
 def _measure(cell, which, directory):
     """The figures of one architecture, as they are kept in figures.json."""
     built = {name: kernel.build(which, source) for name, source in TREES.items()}
-    found, tools = {}, {}
+    found, umem, tools = {}, {}, {}
     for name, kind in built.items():
-        boots = []
-        for number in range(BOOTS):
-            counted, tools[name] = _boot(cell, kind, directory / f"{name}-{number + 1}")
-            boots.append(counted)
-        found[name] = boots
+        boots = [_boot(cell, kind, directory / f"{name}-{number + 1}")
+                 for number in range(BOOTS)]
+        found[name] = [counted for counted, _, _ in boots]
+        umem[name] = [registered for _, registered, _ in boots]
+        tools[name] = boots[-1][2]
     code = {name: _functions(kind) for name, kind in built.items()}
     target = which.target
     return {
@@ -174,6 +184,7 @@ def _measure(cell, which, directory):
                              "-append", f"'{' '.join(cell.args)}'"]),
         "fragments": which.fragments,
         "rows": _rows(found),
+        "umem": _umem_rows(umem),
         "functions": [{"name": name, **{tree: code[tree].get(name) for tree in TREES}}
                       for name in HOT],
         "growth": {name: _growth(built["base"], built[name])
@@ -195,20 +206,38 @@ def _rows(found):
             for device, calls, attribute in keys]
 
 
+def _umem_rows(found):
+    """A row for each size, kind of page and answer: the fewest instructions of all
+    boots of a tree for (get, release); None where it does not refuse."""
+    keys = dict.fromkeys(key for boots in found.values() for boot in boots
+                         for key in boot)
+    return [{"size": size, "pages": pages, "answer": answer,
+             **{tree: _fewest([boot.get((size, pages, answer)) for boot in boots])
+                for tree, boots in found.items()}}
+            for size, pages, answer in keys]
+
+
+def _fewest(pairs_of_boots):
+    if None in pairs_of_boots:
+        return None
+    return [min(figures_of_boots) for figures_of_boots in zip(*pairs_of_boots)]
+
+
 def _first_line(cmd):
     return process.run(cmd, check_status=ENVIRONMENT).stdout.split("\n", 1)[0]
 
 
 def _boot(cell, built, where):
-    """(pairs(), latencies()) of a boot of `cell`; LabError if it is not a good one."""
+    """(pairs(), umems(), latencies()) of a boot of `cell`; LabError if it is not a
+    good one."""
     outcome = cells.run(cell, built, where)
     if not outcome.ok or outcome.skipped:
         raise LabError(f"{cell.name} of {built.source.name}: {outcome}, see "
                        f"{where / cell.name}", BOOT if outcome.hung else FAILED)
     console = (where / cell.name / "console.log").read_text(encoding="utf-8",
                                                             errors="replace")
-    counted, tool = pairs(console), latencies(console)
-    if not counted or len(tool) != len(MODES):
+    counted, registered, tool = pairs(console), umems(console), latencies(console)
+    if not counted or not registered or len(tool) != len(MODES):
         raise LabError(f"{cell.name} of {built.source.name} printed no figures, see "
                        f"{where / cell.name}", FAILED)
-    return counted, tool
+    return counted, registered, tool

@@ -58,7 +58,8 @@ def run(full=False):
             chosen = [cell for cell in plan.cells.values()
                       if cell.kernel == which.name and not cell.bench
                       and (cell.quick or full)]
-            if chosen:
+            if chosen or full and not any(cell.kernel == which.name
+                                          for cell in plan.cells.values()):
                 boots.update(_boots(tally, which, chosen, directory))
         ui.note(f"results: {directory}")
         _page(tally, plan, boots, full)

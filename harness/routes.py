@@ -15,6 +15,7 @@ from .errors import USAGE, LabError
 
 REFUSED = "refused cleanly"
 MAPPED = "mapped as before"
+EARLY = "answered early"
 SAME = "the same"
 WITH = "with the attribute"
 WITHOUT = "without"
@@ -144,6 +145,8 @@ _MEANINGS = (
     (r"->allocs", "holds memory"),
     (r"^cpu ==", "allocates"),
 )
+# Cases that are about an answer before a mapping is requested.
+_EARLY = re.compile(r"alloc_(?!coherent)|can_map_coherent|_odp_get|cc_dma_bounce")
 _CALLS = re.compile(r"\b(map_buf|do_map|dma_mapping_error|dma_map_\w+|dma_iova_link|"
                     r"hmm_dma_map_alloc|alloc_implicit|PTR_ERR_OR_ZERO|ret)\b")
 
@@ -164,7 +167,7 @@ def _meaning(text, values):
     if re.fullmatch(r"-?\d+", left):
         left, right = right, left
     found, wanted = (_value(side, values) for side in (left, right))
-    if "errors_before" in left and None not in (found, wanted):
+    if "errors_before" in left + right and None not in (found, wanted):
         return ("false dma-debug reports" if found > wanted else
                 "dma-debug reports missing")
     if _CALLS.match(left) and found is not None:
@@ -247,7 +250,7 @@ def _case(stock, series, key):
     theirs, ours = (_kinds(boot.results.get(key, {})) for boot in (stock, series))
     found = {}
     for kind, results in ours.items():
-        words, right = _ours(results)
+        words, right = _ours(key[1], results)
         what = _theirs(theirs.get(kind), stock)
         if words or what:
             found.setdefault((what or "skipped", words or "skipped",
@@ -278,13 +281,13 @@ def _label(kinds, every):
     return "; ".join(words)
 
 
-def _ours(results):
+def _ours(case, results):
     """(words, right) for what the series did; no words if it skipped."""
     words, bad = set(), set()
     for result in results:
         if result.status == "PASS":
-            how = re.search(r": (\d+ refused|(refused .+))$", result.log, re.M)
-            words.add((how[2] or REFUSED) if how else MAPPED)
+            words.add(REFUSED if re.search(r": \d+ refused$", result.log, re.M)
+                      else EARLY if _EARLY.search(case) else MAPPED)
         elif result.status != "SKIP":
             bad |= explain(result.log)
     if bad:
@@ -372,7 +375,7 @@ def page(plan, boots, source):
               "with the right reason, no WARN, and nothing left behind. "
               f"*{MAPPED}* is what the request gets without the series: its own memory, "
               "or, without the attribute, a bounce buffer or a WARN if there is none. "
-              "*refused early* is an answer before a mapping is requested. "
+              f"*{EARLY}* is what a test gets that requests no mapping. "
               "Stock's column says in what it differs; *the same* means that the test "
               "passes there too. *With the attribute* is `DMA_ATTR_REQUIRE_COHERENT`, "
               "alone or with others.", ""]

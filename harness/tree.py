@@ -15,12 +15,16 @@ from . import paths, process, source, ui
 from .errors import APPLY, ENVIRONMENT, LabError, USAGE
 
 NAMES = ("stock", "base", "series")
-SUITES = {"stock-suites": "stock", "base-suites": "base"}   # with the series' tests
+# Trees with the suites of the series, and with the benchmarks of guest/benchmark.
+SUITES = {"stock-suites": "stock", "base-suites": "base", "series-suites": "series"}
 VISITED = "visited"             # the tree in which visit() goes from patch to patch
-_SUITE_PATHS = ("kernel/dma/tests", "kernel/dma/.kunitconfig", "kernel/dma/Kconfig",
+_SUITE_PATHS = ("include/kunit/dma.h", "kernel/dma/tests", "kernel/dma/.kunitconfig", "kernel/dma/Kconfig",
                 "kernel/dma/Makefile", "drivers/infiniband/core/tests",
                 "drivers/infiniband/Kconfig", "drivers/infiniband/core/Makefile")
 _COMPAT = "kernel/dma/tests/compat.h"
+_BENCHMARKS = paths.ROOT / "guest" / "benchmark"
+# What the suites read of dma-debug, which only the series shows to KUnit.
+_STATIC = {"kernel/dma/debug.c": r"^static (u32 (error_count|num_free_entries);)$"}
 _DATE = "2026-01-01T00:00:00+00:00"     # of the stock commit: equal trees, equal ids
 
 
@@ -185,10 +189,11 @@ def tree(name, reset=False):
 
 
 def _with_suites(name):
-    """The path of the tree `name`: one without the series, but with its suites.
+    """The path of the tree `name`: with the suites of the series and the benchmarks.
 
-    It is the bare minimum for them to compile: their directories, what makes kbuild
-    find those, and base/compat.h for what the series declares elsewhere.
+    For a tree without the series it is the bare minimum for them to compile: their
+    directories, what makes kbuild find those, and base/compat.h for what the series
+    declares elsewhere.
     """
     tree("series")
     tree(SUITES[name])
@@ -196,11 +201,12 @@ def _with_suites(name):
         index = paths.trees() / f"{name}.index"
         env = {"GIT_INDEX_FILE": index}
         git("read-tree", SUITES[name], env=env)
-        patch = process.git("diff", "base", "series", "--", *_SUITE_PATHS,
-                            cwd=_stock()).stdout
-        git("apply", "--cached", "-", env=env, input=patch, check_status=APPLY,
-            what=f"the suites on {SUITES[name]}")
-        for path, text in _compat().items():
+        if SUITES[name] != "series":
+            patch = process.git("diff", "base", "series", "--", *_SUITE_PATHS,
+                                cwd=_stock()).stdout
+            git("apply", "--cached", "-", env=env, input=patch, check_status=APPLY,
+                what=f"the suites on {SUITES[name]}")
+        for path, text in _compat(SUITES[name]).items():
             blob = git("hash-object", "-w", "--stdin", input=text)
             git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", env=env)
         commit = git("commit-tree", git("write-tree", env=env), "-p", SUITES[name],
@@ -226,15 +232,29 @@ def _put(name, commit):
     return paths.trees() / name
 
 
-def _compat():
-    """{path: content} of what the suites need besides, in a tree without the series."""
-    made = {_COMPAT: (paths.BASE / "compat.h").read_text(encoding="utf-8")}
+def _compat(parent):
+    """{path: content} of the benchmarks, and of what the suites need besides in a tree
+    without the series."""
+    made = {}
     for makefile in git("ls-tree", "-r", "--name-only", "series", "--",
                         *(f"{path}/Makefile" for path in _SUITE_PATHS
                           if path.endswith("/tests"))).splitlines():
-        made[makefile] = (process.git("show", f"series:{makefile}", cwd=_stock()).stdout
-                          + f"\nccflags-y += -include $(srctree)/{_COMPAT}\n")
+        made[makefile] = _show("series", makefile)
+    if parent != "series":
+        made = {path: f"{text}\nccflags-y += -include $(srctree)/{_COMPAT}\n"
+                for path, text in made.items()}
+        made[_COMPAT] = (paths.BASE / "compat.h").read_text(encoding="utf-8")
+        for path, hidden in _STATIC.items():
+            made[path] = re.sub(hidden, r"\1", _show(parent, path), flags=re.M)
+    for suite in sorted(_BENCHMARKS.glob("*_kunit.c")):
+        made[f"kernel/dma/tests/{suite.name}"] = suite.read_text(encoding="utf-8")
+        made["kernel/dma/tests/Makefile"] += \
+            f"obj-$(CONFIG_DMA_MAP_BENCHMARK) += {suite.stem}.o\n"
     return made
+
+
+def _show(commit, path):
+    return process.git("show", f"{commit}:{path}", cwd=_stock()).stdout
 
 
 def _make_stock():

@@ -310,6 +310,9 @@ class Build(Sandbox):
         super().setUp()
         self.enter(mock.patch.object(tree, "tree"))
         self.which = Kernel("k", "x86_64", ["one", "two"])
+        (self.root / "configs").mkdir(exist_ok=True)
+        for config in self.which.configs():
+            config.write_text("CONFIG_A=y\n")
 
     def build(self, *output, status=0):
         """Build with a kunit.py that prints `output`."""
@@ -344,6 +347,19 @@ class Build(Sandbox):
         self.build("Building with:")
         self.assertEqual(self.configs()[0],
                          str(self.root / "configs/untested.config"))
+
+    def test_suites_that_the_tree_does_not_have(self):
+        one, two = self.which.configs()
+        one.write_text("CONFIG_A=y\nCONFIG_B_KUNIT_TEST=y\nCONFIG_C_KUNIT_TEST=m\n")
+        two.write_text("CONFIG_B_KUNIT_TEST=y\n")
+        for path, text in (("kernel/dma", "config B_KUNIT_TEST\n"),
+                           ("drivers/infiniband", "config C_KUNIT_TEST_TOO\n")):
+            (paths.trees() / "series" / path).mkdir(parents=True)
+            (paths.trees() / "series" / path / "Kconfig").write_text(text)
+        self.build("Building with:")
+        changed, same = self.configs()[1:]
+        self.assertEqual(Path(changed).read_text(), "CONFIG_A=y\nCONFIG_B_KUNIT_TEST=y\n")
+        self.assertEqual(same, str(two))
 
     def test_alone(self):
         self.which.alone = True

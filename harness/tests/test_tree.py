@@ -253,6 +253,10 @@ class Suites(Trees):
             "kernel/dma/tests/Makefile": "obj-y += suite.o\n",
             "kernel/dma/tests/suite.c": "suite\n",
             "kernel/dma/.kunitconfig": "CONFIG_KUNIT=y\n"}))
+        benchmarks = self.root / "guest/benchmark"
+        benchmarks.mkdir(parents=True)
+        (benchmarks / "b_kunit.c").write_text("benchmark\n")
+        self.enter(mock.patch.object(tree, "_BENCHMARKS", benchmarks))
         for path, number in zip(paths.SERIES.glob("0001-dma-three*"), "3"):
             path.rename(paths.SERIES / f"000{number}-dma-three.patch")
 
@@ -266,8 +270,22 @@ class Suites(Trees):
             self.assertEqual((tests / "compat.h").read_text(), "/* compat */\n")
             self.assertEqual((tests / "Makefile").read_text(), "obj-y += suite.o\n\n"
                              "ccflags-y += -include $(srctree)/"
-                             "kernel/dma/tests/compat.h\n")
+                             "kernel/dma/tests/compat.h\n"
+                             "obj-$(CONFIG_DMA_MAP_BENCHMARK) += b_kunit.o\n")
+            self.assertEqual((tests / "b_kunit.c").read_text(), "benchmark\n")
+            self.assertIn("\nu32 error_count;\n",
+                          (where / "kernel/dma/debug.c").read_text())
             self.assertTrue((where / "kernel/dma/.kunitconfig").exists())
+
+    def test_benchmarks_with_the_series(self):
+        where = tree.tree("series-suites")
+        self.assertEqual((where / "kernel/dma/direct.c").read_text(), ONE)
+        self.assertEqual((where / "kernel/dma/debug.c").read_text(),
+                         FILES["kernel/dma/debug.c"])
+        self.assertEqual((where / "kernel/dma/tests/Makefile").read_text(),
+                         "obj-y += suite.o\n"
+                         "obj-$(CONFIG_DMA_MAP_BENCHMARK) += b_kunit.o\n")
+        self.assertFalse((where / "kernel/dma/tests/compat.h").exists())
 
     def test_again(self):
         """What has not changed keeps its time, what has is taken over."""

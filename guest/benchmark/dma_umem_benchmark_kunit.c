@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * KUnit benchmark of ib_umem_get_va() and ib_umem_release().
+ *
+ * Registers user memory of a few sizes with a device that reaches all of it, and
+ * with one that reaches none of it, and prints how long that takes. With QEMU's
+ * "-accel tcg -icount shift=0" on one CPU the figures are numbers of instructions,
+ * those of the timer interrupts that came in between included.
+ */
+#include <kunit/device.h>
+#include <kunit/test.h>
+#include <linux/dma-map-ops.h>
+#include <linux/dma-mapping.h>
+#include <linux/huge_mm.h>
+#include <linux/ktime.h>
+#include <linux/mm.h>
+#include <linux/mman.h>
+#include <rdma/ib_umem.h>
+#include <rdma/ib_verbs.h>
+
+#define ROUNDS	6
+
+/* Memory that no device of ours reaches begins here. */
+#define REACH	SZ_1M
+
+struct umem_param {
+	unsigned long size;
+	bool huge;
+	bool refused;
+};
+
+static const struct umem_param params[] = {
+	{ SZ_4K, false, false }, { SZ_1M, false, false },
+	{ SZ_64M, false, false }, { SZ_1G, false, false },
+	{ SZ_64M, true, false }, { SZ_1G, true, false },
+	{ SZ_4K, false, true }, { SZ_1M, false, true },
+	{ SZ_64M, false, true }, { SZ_1G, false, true },
+	{ SZ_64M, true, true }, { SZ_1G, true, true },
+};
+
+static void umem_desc(const struct umem_param *param, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%lu bytes of %s pages, %s",
+		 param->size, param->huge ? "huge" : "small",
+		 param->refused ? "refused" : "granted");
+}
+
+KUNIT_ARRAY_PARAM(umem, params, umem_desc);
+
+struct umem_ibdev {
+	struct ib_device ibdev;
+};
+
+static const struct ib_device_ops umem_ops = {
+	.owner = THIS_MODULE,
+	.driver_id = RDMA_DRIVER_UNKNOWN,
+};
+
+static void dealloc_ibdev(void *ibdev)
+{
+	ib_dealloc_device(ibdev);
+}
+
+static struct ib_device *make_device(struct kunit *test)
+{
+	static struct device_dma_parameters dma_parms;
+	struct umem_ibdev *umem_ibdev;
+	struct device *dev;
+
+	dev = kunit_device_register(test, "umem-benchmark");
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, dev);
+	dev->dma_parms = &dma_parms;
+	dev_assign_dma_coherent(dev, true);
+	KUNIT_ASSERT_EQ(test, 0, dma_set_mask(dev, DMA_BIT_MASK(64)));
+	dma_set_max_seg_size(dev, SZ_2G);
+
+	umem_ibdev = ib_alloc_device(umem_ibdev, ibdev);
+	KUNIT_ASSERT_NOT_NULL(test, umem_ibdev);
+	KUNIT_ASSERT_EQ(test, 0, kunit_add_action_or_reset(test, dealloc_ibdev,
+							   &umem_ibdev->ibdev));
+	ib_set_device_ops(&umem_ibdev->ibdev, &umem_ops);
+	umem_ibdev->ibdev.dma_device = dev;
+	return &umem_ibdev->ibdev;
+}
+
+/* Return the address of memory of the kind that @param wants, all of it there. */
+static unsigned long map_user_memory(struct kunit *test,
+				     const struct umem_param *param)
+{
+	unsigned long size = max(param->size, PMD_SIZE) + PMD_SIZE;
+	unsigned long addr, i;
+	struct page *page;
+
+	addr = kunit_vm_mmap(test, NULL, 0, size, PROT_READ | PROT_WRITE,
+			     MAP_ANONYMOUS | MAP_PRIVATE, 0);
+	KUNIT_ASSERT_NE(test, addr, 0);
+	KUNIT_ASSERT_FALSE(test, IS_ERR_VALUE(addr));
+	addr = ALIGN(addr, PMD_SIZE);
+	KUNIT_ASSERT_EQ(test, 0, do_madvise(current->mm, addr, size - PMD_SIZE,
+					    param->huge ? MADV_HUGEPAGE :
+							  MADV_NOHUGEPAGE));
+	for (i = 0; i < param->size; i += PAGE_SIZE) {
+		KUNIT_ASSERT_EQ(test, 1,
+				pin_user_pages_fast(addr + i, 1,
+						    FOLL_WRITE | FOLL_LONGTERM,
+						    &page));
+		if (!i)
+			KUNIT_ASSERT_EQ(test, param->huge,
+					folio_size(page_folio(page)) >= PMD_SIZE);
+		unpin_user_pages(&page, 1);
+		if (!(i % SZ_64M))
+			cond_resched();
+	}
+	return addr;
+}
+
+static void umem_get_and_release(struct kunit *test)
+{
+	const struct umem_param *param = test->param_value;
+	struct ib_device *ibdev = make_device(test);
+	unsigned long addr = map_user_memory(test, param);
+	u64 get, release, best_get = U64_MAX, best_release = U64_MAX;
+	struct ib_umem *umem;
+	bool requires;
+	unsigned int i;
+
+	umem = ib_umem_get_va(ibdev, addr, param->size, IB_ACCESS_LOCAL_WRITE);
+	KUNIT_ASSERT_FALSE(test, IS_ERR(umem));
+	requires = umem->dma_attrs & DMA_ATTR_REQUIRE_COHERENT;
+	ib_umem_release(umem);
+	if (param->refused && !requires)
+		return;		/* nothing is refused in this kernel */
+
+	if (param->refused)
+		ibdev->dma_device->bus_dma_limit = REACH - 1;
+	kunit_warning_suppress(test) {
+		for (i = 0; i < ROUNDS; i++) {
+			get = ktime_get_ns();
+			umem = ib_umem_get_va(ibdev, addr, param->size,
+					      IB_ACCESS_LOCAL_WRITE);
+			get = ktime_get_ns() - get;
+			KUNIT_ASSERT_EQ(test, param->refused, IS_ERR(umem));
+			best_get = min(best_get, get);
+			if (param->refused)
+				continue;
+			release = ktime_get_ns();
+			ib_umem_release(umem);
+			release = ktime_get_ns() - release;
+			best_release = min(best_release, release);
+		}
+	}
+	kunit_info(test, "%lu bytes of %s pages, %s: %llu ns, %llu ns",
+		   param->size, param->huge ? "huge" : "small",
+		   param->refused ? "refused" : "granted", best_get,
+		   param->refused ? 0 : best_release);
+}
+
+static struct kunit_case umem_benchmark_cases[] = {
+	KUNIT_CASE_PARAM_ATTR(umem_get_and_release, umem_gen_params,
+			      { .speed = KUNIT_SPEED_SLOW }),
+	{}
+};
+
+static struct kunit_suite umem_benchmark_suite = {
+	.name = "dma_umem_benchmark",
+	.test_cases = umem_benchmark_cases,
+};
+
+kunit_test_suite(umem_benchmark_suite);
+
+MODULE_DESCRIPTION("KUnit benchmark of user memory registered with RDMA devices");
+MODULE_LICENSE("GPL");
