@@ -23,7 +23,7 @@ EXCEPTIONS = (
     ("include/trace/events/*", "PARENTHESIS_ALIGNMENT", "the same"),
 )
 
-_LINE = re.compile(r"^(?P<file>[^:]+):\d+: [A-Z]+:(?P<type>[A-Z_]+): ")
+_LINE = re.compile(r"^(?P<file>[^:]*):\d+: [A-Z]+:(?P<type>[A-Z_]+): ")
 
 
 def complaints(mail):

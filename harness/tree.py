@@ -23,8 +23,10 @@ _SUITE_PATHS = ("include/kunit/dma.h", "kernel/dma/tests", "kernel/dma/.kunitcon
                 "drivers/infiniband/Kconfig", "drivers/infiniband/core/Makefile")
 _COMPAT = "kernel/dma/tests/compat.h"
 _BENCHMARKS = paths.ROOT / "guest" / "benchmark"
-# What the suites read of dma-debug, which only the series shows to KUnit.
-_STATIC = {"kernel/dma/debug.c": r"^static (u32 (error_count|num_free_entries);)$"}
+# What the suites use of dma-debug, which only the series shows to KUnit.
+_HIDDEN = "kernel/dma/debug.c"
+_VISIBLE = ((r'(?<!")\berror_count\b(?!")', "dma_debug_error_count"),
+            (r"^static (u32 dma_debug_error_count;|int device_dma_allocations\()", r"\1"))
 _DATE = "2026-01-01T00:00:00+00:00"     # of the stock commit: equal trees, equal ids
 
 
@@ -244,8 +246,9 @@ def _compat(parent):
         made = {path: f"{text}\nccflags-y += -include $(srctree)/{_COMPAT}\n"
                 for path, text in made.items()}
         made[_COMPAT] = (paths.BASE / "compat.h").read_text(encoding="utf-8")
-        for path, hidden in _STATIC.items():
-            made[path] = re.sub(hidden, r"\1", _show(parent, path), flags=re.M)
+        made[_HIDDEN] = _show(parent, _HIDDEN)
+        for hidden, visible in _VISIBLE:
+            made[_HIDDEN] = re.sub(hidden, visible, made[_HIDDEN], flags=re.M)
     for suite in sorted(_BENCHMARKS.glob("*_kunit.c")):
         made[f"kernel/dma/tests/{suite.name}"] = suite.read_text(encoding="utf-8")
         made["kernel/dma/tests/Makefile"] += \

@@ -94,9 +94,10 @@ static unsigned long map_user_memory(struct kunit *test,
 	KUNIT_ASSERT_EQ(test, 0, do_madvise(current->mm, addr, size - PMD_SIZE,
 					    param->huge ? MADV_HUGEPAGE :
 							  MADV_NOHUGEPAGE));
-	for (i = 0; i < param->size; i += PAGE_SIZE) {
+	/* Downwards, so that small pages do not happen to lie in a row. */
+	for (i = param->size; i; i -= PAGE_SIZE) {
 		KUNIT_ASSERT_EQ(test, 1,
-				pin_user_pages_fast(addr + i, 1,
+				pin_user_pages_fast(addr + i - PAGE_SIZE, 1,
 						    FOLL_WRITE | FOLL_LONGTERM,
 						    &page));
 		KUNIT_ASSERT_EQ(test, param->huge,

@@ -13,6 +13,7 @@ include/linux/dma-mapping.h:95: CHECK:BIT_MACRO: Prefer using the BIT macro
 tools/virtio/linux/dma-mapping.h:63: CHECK:BIT_MACRO: Prefer using the BIT macro
 include/trace/events/dma.h:98: CHECK:PARENTHESIS_ALIGNMENT: Alignment should match open parenthesis
 include/trace/events/dma.h:103: CHECK:OPEN_ENDED_LINE: Lines should not end with a '('
+:255: WARNING:UNKNOWN_COMMIT_ID: Unknown commit id '68b6dbf1f441', maybe rebased or not pulled?
 kernel/dma/.kunitconfig:13: WARNING:FILE_PATH_CHANGES: added, moved or deleted file(s), does MAINTAINERS need updating?
 """
 COMPLAINTS = """\

@@ -273,7 +273,7 @@ class Suites(Trees):
                              "kernel/dma/tests/compat.h\n"
                              "obj-$(CONFIG_DMA_MAP_BENCHMARK) += b_kunit.o\n")
             self.assertEqual((tests / "b_kunit.c").read_text(), "benchmark\n")
-            self.assertIn("\nu32 error_count;\n",
+            self.assertIn("\nu32 dma_debug_error_count;\n",
                           (where / "kernel/dma/debug.c").read_text())
             self.assertTrue((where / "kernel/dma/.kunitconfig").exists())
 
