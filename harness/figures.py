@@ -82,9 +82,9 @@ What ib_umem_get_va() and ib_umem_release() take for user memory of a few sizes,
 instructions: without an IOMMU, with a device that reaches all of the memory (granted)
 and with one that reaches none of it (refused). Pages are pinned and looked up one by
 one. Small pages do not lie in a row here, so each is a segment of its own. base does
-not refuse. Interrupts are on, so the timer's are
-included, and the fewest of six rounds and {boots} boots count; `./lab bench` fails if
-the series takes 1 % more than stock, or to refuse takes more than to grant and release.
+not refuse. The instructions of the task count and those of timer interrupts, in the
+fewest of six rounds and {boots} boots; `./lab bench` fails if the series takes 1 % more
+than stock, or if to refuse takes more than to grant and release.
 
 {umem}
 
