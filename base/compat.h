@@ -32,9 +32,8 @@ static inline void check_trace_callback_type_dma_map_refused(const void *probe)
 }
 
 /* kernel/dma/debug.h, of the series only */
-struct dma_debug_entry;
 extern u32 dma_debug_error_count;
-int device_dma_allocations(struct device *dev, struct dma_debug_entry **out_entry);
+extern u32 num_free_entries;
 
 /* Neither can be asked, so a driver has to hope. */
 static inline bool dma_can_map_coherent(struct device *dev)
