@@ -198,23 +198,24 @@ def _measure(cell, which, directory):
 def _rows(found):
     """A row for each pair of calls: a list of figures a tree, one of each boot; None
     where a boot did not print any."""
-    keys = dict.fromkeys(key for boots in found.values() for boot in boots
-                         for key in boot)
     return [{"device": device, "calls": calls, "attribute": attribute,
              **{tree: [boot.get((device, calls, attribute)) for boot in boots]
                 for tree, boots in found.items()}}
-            for device, calls, attribute in keys]
+            for device, calls, attribute in _keys(found)]
+
+
+def _keys(found):
+    """What the boots of all trees have figures for, in the order of the first that has."""
+    return dict.fromkeys(key for boots in found.values() for boot in boots for key in boot)
 
 
 def _umem_rows(found):
     """A row for each size, kind of page and answer: the fewest instructions of all
     boots of a tree for (get, release); None where it does not refuse."""
-    keys = dict.fromkeys(key for boots in found.values() for boot in boots
-                         for key in boot)
     return [{"size": size, "pages": pages, "answer": answer,
              **{tree: _fewest([boot.get((size, pages, answer)) for boot in boots])
                 for tree, boots in found.items()}}
-            for size, pages, answer in keys]
+            for size, pages, answer in _keys(found)]
 
 
 def _fewest(pairs_of_boots):
