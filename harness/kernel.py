@@ -12,6 +12,10 @@ from . import matrix, packages, paths, process, tree, ui
 from .errors import BUILD, LabError
 
 
+_OWN_CONFIGS = ("kernel/dma/.kunitconfig", "kernel/dma/tests/iommu.kunitconfig",
+                "drivers/infiniband/core/tests/.kunitconfig")
+
+
 @dataclass
 class Build:
     """A kernel that has been built."""
@@ -98,7 +102,7 @@ def _build(made, what):
     output = _log(made)
     paths.remove(output)
     start = time.time()
-    own = [] if made.kernel.alone else [_own_config(made.source)]
+    own = [] if made.kernel.alone else _own_configs(made.source)
     configs = [*own, *_with_known_suites(made)]
     target = made.kernel.target
     cmd = made.kunit("build", f"--jobs={jobs()}", f"--cross_compile={target.cross}",
@@ -132,13 +136,11 @@ def _knows(source, name):
                for path in ("kernel/dma/Kconfig", "drivers/infiniband/Kconfig"))
 
 
-def _own_config(source):
-    """Where the .kunitconfig of the tests is; for trees without them, what boots
-    need of it."""
-    own = source / "kernel/dma"
-    if (own / ".kunitconfig").exists():
-        return own
-    return paths.ROOT / "configs" / "untested.config"
+def _own_configs(source):
+    """The configs that come with the suites in the tree `source`, as a user gives them
+    to kunit.py; for trees without suites, what boots need of them."""
+    own = [source / path for path in _OWN_CONFIGS if (source / path).exists()]
+    return own or [paths.ROOT / "configs" / "untested.config"]
 
 
 def _first_error(output):

@@ -14,12 +14,13 @@ ROWS = DEMOS[:4]                # those with rows for the table of ./lab demo
 
 @dataclass
 class Kernel:
-    """A kernel to build: kernel/dma/.kunitconfig and fragments of configs/."""
+    """A kernel to build: the .kunitconfig files of the suites, and fragments of
+    configs/."""
 
     name: str
     arch: str
     fragments: list = field(default_factory=list)
-    alone: bool = False                         # without kernel/dma/.kunitconfig
+    alone: bool = False                         # without those of the suites
     compare: bool = True                        # part of ./lab compare
 
     @property

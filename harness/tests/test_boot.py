@@ -327,9 +327,11 @@ class Build(Sandbox):
                 (self.top / "args").read_text().splitlines() if "kunitconfig" in arg]
 
     def test_good(self):
-        suites = paths.trees() / "series/kernel/dma"
-        suites.mkdir(parents=True)
-        (suites / ".kunitconfig").write_text("")
+        suites = [paths.trees() / "series" / name for name in
+                  ("kernel/dma/.kunitconfig", "drivers/infiniband/core/tests/.kunitconfig")]
+        for config in suites:
+            config.parent.mkdir(parents=True)
+            config.write_text("")
         made = self.build("Building with:", "ERROR:root:a.c:1:2: warning: unused")
         tree.tree.assert_called_once_with("series")
         self.need.assert_called_once_with("build", "x86_64")
@@ -338,7 +340,7 @@ class Build(Sandbox):
         args = (self.top / "args").read_text().splitlines()
         self.assertEqual(args[0], "build")
         self.assertEqual(self.configs(), [str(path) for path in
-                                          (suites, self.root / "configs/one.config",
+                                          (*suites, self.root / "configs/one.config",
                                            self.root / "configs/two.config")])
         self.assertIn(f"--build_dir={made.dir}", args)
 
