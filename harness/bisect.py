@@ -3,7 +3,9 @@
 
 import re
 
-from . import cells, kernel, matrix, packages, results, tree, ui
+from . import model, packages, results, ui
+from .boot import cells, kernel
+from .source import trees
 from .check import Tally
 from .errors import BOOT, BUILD, FAILED, USAGE, LabError
 
@@ -17,12 +19,12 @@ def run(names=(), first=1):
     LabError USAGE for a kernel or a number that does not exist; what is not the
     fault of a patch is raised.
     """
-    plan = matrix.load()
+    plan = model.load()
     for name in names:
         if name not in plan.kernels:
             raise LabError(f"no kernel {name!r}: ./lab list shows them", USAGE)
-    tree.tree("series")
-    patches = tree.commits()
+    trees.tree("series")
+    patches = trees.commits()
     if not 1 <= first <= len(patches):
         raise LabError(f"no patch {first}: there are {len(patches)}", USAGE)
     chosen = [plan.kernels[name] for name in names or KERNELS]
@@ -31,7 +33,7 @@ def run(names=(), first=1):
     tally = Tally()
     for number, (commit, subject) in enumerate(patches[first - 1:], first):
         ui.note(f"{number}/{len(patches)} {subject}")
-        where = tree.visit(commit)
+        where = trees.visit(commit)
         for which in chosen:
             built = _build(tally, number, which)
             if built and (where / "kernel/dma/tests").is_dir():
@@ -44,7 +46,7 @@ def _build(tally, number, which):
     """The Build of one kernel, or None."""
     what = f"{number:2} {which.name} builds"
     try:
-        built = kernel.build(which, tree.VISITED)
+        built = kernel.build(which, trees.VISITED)
     except LabError as err:
         if err.status != BUILD:
             raise

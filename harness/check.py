@@ -4,8 +4,11 @@
 import re
 import sys
 
-from . import (cells, compare, kernel, mails, matrix, packages, paths, process,
-               results, routes, style, tree, ui, virtio)
+from . import model, packages, paths, process, results, ui
+from .boot import cells, kernel
+from .gates import checkpatch, virtio
+from .reports import compare, routes
+from .source import mails, trees
 from .errors import APPLY, BOOT, BUILD, FAILED, PASS, STYLE, LabError
 
 # Failures of the series. Others, such as no network, end the check at once.
@@ -46,7 +49,7 @@ def run(full=False):
 
     Raises LabError for what is not the fault of the series.
     """
-    plan = matrix.load()
+    plan = model.load()
     tally = Tally()
     packages.need("source", "build", "style", "guest",
                   *{which.arch for which in plan.kernels.values()})
@@ -88,24 +91,24 @@ def _harness(tally):
 def _mails(tally):
     """The series as mails; False if there is no tree to go on with."""
     try:
-        tree.tree("series")
+        trees.tree("series")
     except LabError as err:
         if err.status != APPLY:
             raise
         tally.one("the series applies", str(err), APPLY)
         return False
-    ui.note(tree.provenance())
-    count = len(tree.mails("series"))
+    ui.note(trees.provenance())
+    count = len(trees.mails("series"))
     tally.one(f"the series applies with no fuzz: {count} patches")
     changes = mails.outdated()
     tally.one("series/ is what ./lab refresh writes",
               f"{', '.join(changes)} would change" if changes else "", STYLE)
-    for mail in tree.mails("series"):
-        found = style.complaints(mail)
+    for mail in trees.mails("series"):
+        found = checkpatch.complaints(mail)
         tally.one(f"checkpatch and codespell: {mail.name}",
                   f"{len(found)} complaints, the first: {found[0]}" if found else "",
                   STYLE)
-    tally.one("a new caller of the attribute is noticed", style.unnoticed_caller(), STYLE)
+    tally.one("a new caller of the attribute is noticed", checkpatch.unnoticed_caller(), STYLE)
     tally.one(f"nothing is called {virtio.OLD_NAME} any more", virtio.leftovers())
     tally.one("tools/virtio builds from the series", virtio.userspace(), BUILD)
     return True

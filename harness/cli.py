@@ -8,8 +8,10 @@ import os
 import subprocess
 import sys
 
-from . import (bench, bisect, cells, check, compare, demo, guest, kernel, mails,
-               matrix, packages, process, qemu, results, tree, ui)
+from . import bisect, check, model, packages, process, results, ui
+from .boot import cells, guest, kernel
+from .reports import bench, compare, demo
+from .source import mails, trees
 from .errors import (BOOT, ENVIRONMENT, FAILED, INTERRUPTED, PASS, USAGE, LabError)
 
 EPILOG = """exit status: 0 pass, 1 a test failed, 2 usage, 3 fetch or hash, 4 does not
@@ -37,12 +39,12 @@ def _bisect(args):
 
 
 def _tree(args):
-    ui.say(tree.tree(args.name, args.reset))
+    ui.say(trees.tree(args.name, args.reset))
     return PASS
 
 
 def _refresh(_args):
-    tree.tree("series")
+    trees.tree("series")
     changed = mails.refresh()
     for name in changed:
         ui.say(name)
@@ -52,7 +54,7 @@ def _refresh(_args):
 
 
 def _build(args):
-    plan = matrix.load()
+    plan = model.load()
     for name in args.kernel:
         if name not in plan.kernels:
             raise LabError(f"no kernel {name!r}: ./lab list shows them", USAGE)
@@ -84,7 +86,7 @@ def _run(chosen, plan, name, rebuild=True):
 
 
 def _kunit(args):
-    plan = matrix.load()
+    plan = model.load()
     chosen = plan.pick(args.cell or ["*"])
     if args.cell and any(not cell.suites for cell in chosen):
         raise LabError("not all of these cells run KUnit suites: ./lab boot runs any",
@@ -93,7 +95,7 @@ def _kunit(args):
 
 
 def _boot(args):
-    plan = matrix.load()
+    plan = model.load()
     return _run(plan.pick(args.cell), plan, args.tree)
 
 
@@ -106,14 +108,14 @@ def _bench(args):
 
 
 def _again(args):
-    plan = matrix.load()
+    plan = model.load()
     last, name = results.latest()
     chosen = args.cell or [cell for cell, outcome in last.items() if not outcome.ok]
     return _run(plan.pick(chosen or list(last)), plan, name, rebuild=False)
 
 
 def _shell(args):
-    plan = matrix.load()
+    plan = model.load()
     chosen = plan.pick([args.cell])
     if len(chosen) != 1:
         raise LabError(f"{args.cell} names {len(chosen)} cells, a shell wants one", USAGE)
@@ -152,7 +154,7 @@ def _doctor(_args):
 
 
 def _list(_args):
-    plan = matrix.load()
+    plan = model.load()
     for which in plan.kernels.values():
         ui.say(f"kernel {which.name}: {which.arch}, {', '.join(which.fragments)}")
     width = max(len(name) for name in plan.cells)
@@ -176,7 +178,7 @@ def _parser():
         return command
 
     def of_tree(command):
-        command.add_argument("--tree", choices=(*tree.NAMES, *tree.SUITES),
+        command.add_argument("--tree", choices=(*trees.NAMES, *trees.SUITES),
                              default="series",
                              help="which kernel source (default: %(default)s)")
         return command
@@ -184,14 +186,14 @@ def _parser():
     command = of_tree(add("demo", _demo, "show on real DMA what the attribute does"))
     command.add_argument("cell", nargs="*", help="default: the quick ones")
     command = add("check", _check, "run the tests")
-    command.add_argument("--full", action="store_true", help="all cells of matrix.toml")
+    command.add_argument("--full", action="store_true", help="all cells of model.toml")
     command = add("bisect", _bisect, "build and test after each patch")
     command.add_argument("kernel", nargs="*",
                          help=f"default: {' '.join(bisect.KERNELS)}")
     command.add_argument("--first", type=int, default=1, metavar="N",
                          help="the patch to begin with (default: %(default)s)")
     command = add("tree", _tree, "make a kernel tree and print its path")
-    command.add_argument("name", help=", ".join(tree.NAMES))
+    command.add_argument("name", help=", ".join(trees.NAMES))
     command.add_argument("--reset", action="store_true",
                          help="drop own commits and changes, saved under refs/lab/saved/")
     add("refresh", _refresh, "write series/ from the commits of the series tree")

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from . import paths, process, ui
-from .arch import ARCHES
+from .model import ARCHES
 from .errors import ENVIRONMENT, LabError
 
 GROUPS = {

@@ -6,8 +6,9 @@ import unittest
 from types import SimpleNamespace
 from unittest import mock
 
-from harness import kernel, matrix, packages, qemu
-from harness.arch import ARCHES
+from harness import model, packages
+from harness.boot import kernel, qemu
+from harness.model import ARCHES
 from harness.errors import ENVIRONMENT, USAGE
 from harness.tests import Sandbox
 
@@ -48,10 +49,10 @@ class Hardware(Sandbox):
         (self.root / "configs/pool.dtso").write_text("")
         for name in ("qemu-system-aarch64", "dtc", "fdtoverlay"):
             self.program(name, f'echo "{name} $@" >> {self.top}/ran')
-        self.built = kernel.Build(matrix.Kernel("k", "arm64"), self.top, self.top)
+        self.built = kernel.Build(model.Kernel("k", "arm64"), self.top, self.top)
 
     def made(self, **cell):
-        return qemu.hardware(matrix.Cell("cell", "", "k", **cell), self.built, self.top)
+        return qemu.hardware(model.Cell("cell", "", "k", **cell), self.built, self.top)
 
     def test_machine_and_devices(self):
         self.assertEqual(self.made(memory="5G", machine="iommu=smmuv3", devices=["edu"]),
@@ -82,7 +83,7 @@ class Hardware(Sandbox):
             '[kernel.k]\narch = "arm64"\n'
             '[cell.c]\nwhat = "a"\nkernel = "k"\nsuites = "s"\noverlay = "none"\n')
         with self.fails(USAGE, "cell.c", "configs/none.dtso"):
-            matrix.load()
+            model.load()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,10 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from harness import bench, cells, figures, kernel, matrix, paths, process, source
+from harness import model, paths, process
+from harness.boot import cells, kernel
+from harness.reports import bench, figures
+from harness.source import fetch
 from harness.errors import BOOT, FAILED, PASS, USAGE
 from harness.results import Outcome
 from harness.tests import Sandbox
@@ -179,10 +182,10 @@ TOOL = "".join(f"dma mapping benchmark({mode}): threads:1 granule:1\n"
 class Run(Sandbox):
     def run_bench(self, figure, outcome=None, patterns=(), write=False, tool=TOOL):
         """bench.run() on kernels whose rows have the figures figure(tree, boot)."""
-        plan = matrix.Matrix(
-            {"k": matrix.Kernel("k", "x86_64", ["bench"])},
-            {"b": matrix.Cell("b", "", "k", bench="suite"),
-             "other": matrix.Cell("other", "", "k", suites="dma*")})
+        plan = model.Matrix(
+            {"k": model.Kernel("k", "x86_64", ["bench"])},
+            {"b": model.Cell("b", "", "k", bench="suite"),
+             "other": model.Cell("other", "", "k", suites="dma*")})
 
         def boot(cell, built, where):
             self.assertEqual(cell.name, "b")
@@ -194,8 +197,8 @@ class Run(Sandbox):
                 f"{tool}{UMEM}")
             return outcome or Outcome("b", passed=1)
 
-        self.enter(mock.patch.object(matrix, "load", return_value=plan))
-        self.enter(mock.patch.object(source, "current",
+        self.enter(mock.patch.object(model, "load", return_value=plan))
+        self.enter(mock.patch.object(fetch, "current",
                                      return_value=mock.Mock(version="7.3.4")))
         self.enter(mock.patch.object(kernel, "build", side_effect=kernel.at))
         self.enter(mock.patch.object(cells, "run", side_effect=boot))

@@ -5,13 +5,15 @@ import contextlib
 import io
 from unittest import mock
 
-from harness import bisect, cells, kernel, matrix, paths, results, tree
+from harness import bisect, model, paths, results
+from harness.boot import cells, kernel
+from harness.source import trees
 from harness.errors import BOOT, BUILD, ENVIRONMENT, FAILED, PASS, USAGE, LabError
 from harness.tests import Sandbox
 
-PLAN = matrix.Matrix(
-    {name: matrix.Kernel(name, name) for name in ("x86_64", "arm64")},
-    {name: matrix.Cell(name, "", name.partition("-")[0], suites=suites, quick=quick)
+PLAN = model.Matrix(
+    {name: model.Kernel(name, name) for name in ("x86_64", "arm64")},
+    {name: model.Cell(name, "", name.partition("-")[0], suites=suites, quick=quick)
      for name, suites, quick in (("x86_64", "dma*", True), ("x86_64-5g", "dma*", True),
                                  ("x86_64-slow", "dma*", False), ("x86_64-demo", "", True),
                                  ("arm64", "dma*", True))})
@@ -24,9 +26,9 @@ class Bisect(Sandbox):
         super().setUp()
         self.at, self.log, self.bad = 0, "", {}
         for module, name, fake in (
-                (matrix, "load", lambda: PLAN), (tree, "tree", mock.Mock()),
-                (tree, "commits", lambda: [("1", "prepare"), ("2", "test")]),
-                (tree, "visit", self.visit), (kernel, "build", self.build),
+                (model, "load", lambda: PLAN), (trees, "tree", mock.Mock()),
+                (trees, "commits", lambda: [("1", "prepare"), ("2", "test")]),
+                (trees, "visit", self.visit), (kernel, "build", self.build),
                 (kernel, "log", lambda built: self.log), (cells, "run", self.boot)):
             self.enter(mock.patch.object(module, name, fake))
 
@@ -38,7 +40,7 @@ class Bisect(Sandbox):
         return where
 
     def build(self, which, name):
-        self.assertEqual(name, tree.VISITED)
+        self.assertEqual(name, trees.VISITED)
         if (self.at, which.name) in self.bad:
             raise self.bad[self.at, which.name]
         return kernel.Build(which, self.top, self.top)

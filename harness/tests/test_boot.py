@@ -14,9 +14,11 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from harness import cells, events, guest, kernel, paths, process, qemu, tree
+from harness import paths, process
+from harness.boot import cells, events, guest, kernel, qemu
+from harness.source import trees
 from harness.errors import BOOT, BUILD, ENVIRONMENT, INTERRUPTED
-from harness.matrix import Cell, Kernel
+from harness.model import Cell, Kernel
 from harness.tests import Sandbox, hear_interrupts
 from harness.tests.test_process import running, until
 
@@ -308,7 +310,7 @@ class Qemu(Machine):
 class Build(Sandbox):
     def setUp(self):
         super().setUp()
-        self.enter(mock.patch.object(tree, "tree"))
+        self.enter(mock.patch.object(trees, "tree"))
         self.which = Kernel("k", "x86_64", ["one", "two"])
         (self.root / "configs").mkdir(exist_ok=True)
         for config in self.which.configs():
@@ -333,7 +335,7 @@ class Build(Sandbox):
             config.parent.mkdir(parents=True)
             config.write_text("")
         made = self.build("Building with:", "ERROR:root:a.c:1:2: warning: unused")
-        tree.tree.assert_called_once_with("series")
+        trees.tree.assert_called_once_with("series")
         self.need.assert_called_once_with("build", "x86_64")
         self.assertEqual((made.source, made.dir), (paths.trees() / "series",
                                                    paths.builds("series") / "k"))

@@ -5,12 +5,14 @@ import contextlib
 import io
 import os
 import subprocess
-import sys
 from pathlib import Path
 from unittest import mock
 
-from harness import (cells, check, cli, compare, errors, kernel, mails, matrix, packages,
-                     process, results, style, tree, ui, virtio)
+from harness import check, cli, errors, model, packages, process, results, ui
+from harness.boot import cells, kernel
+from harness.gates import checkpatch, virtio
+from harness.reports import compare
+from harness.source import mails, trees
 from harness.errors import (APPLY, BOOT, BUILD, ENVIRONMENT, FAILED, FETCH, INTERRUPTED,
                             PASS, STYLE, USAGE, LabError)
 from harness.results import Outcome
@@ -212,7 +214,7 @@ class Commands(Lab):
 
     def test_refresh(self):
         for changed, last in (([], "nothing to write"), (["a", "b"], "2 files written")):
-            with mock.patch.object(tree, "tree"):
+            with mock.patch.object(trees, "tree"):
                 with mock.patch.object(mails, "refresh", return_value=changed):
                     status, out, _ = self.lab("refresh")
             self.assertEqual((status, out[:-1]), (PASS, changed))
@@ -282,13 +284,13 @@ class Check(Lab):
         super().setUp()
         (self.root / "series/0001-x.patch").write_text("")
         self.enter(mock.patch.object(check, "_harness"))
-        self.enter(mock.patch.multiple(tree, tree=mock.DEFAULT,
+        self.enter(mock.patch.multiple(trees, tree=mock.DEFAULT,
                                        provenance=lambda: "stock is Linux"))
-        self.enter(mock.patch.object(tree, "mails",
+        self.enter(mock.patch.object(trees, "mails",
                                      return_value=[self.root / "series/0001-x.patch"]))
         self.outdated = self.enter(mock.patch.object(mails, "outdated", return_value=[]))
-        self.style = self.enter(mock.patch.object(style, "complaints", return_value=[]))
-        self.enter(mock.patch.object(style, "unnoticed_caller", return_value=""))
+        self.style = self.enter(mock.patch.object(checkpatch, "complaints", return_value=[]))
+        self.enter(mock.patch.object(checkpatch, "unnoticed_caller", return_value=""))
         self.leftovers = self.enter(mock.patch.object(virtio, "leftovers",
                                                       return_value=""))
         self.userspace = self.enter(mock.patch.object(virtio, "userspace",
@@ -344,7 +346,7 @@ class Check(Lab):
         self.assertIn("FAIL  tools/virtio builds from the series: a.c:1:2: error: x", out)
 
     def test_does_not_apply(self):
-        tree.tree.side_effect = LabError("0001 does not apply", APPLY)
+        trees.tree.side_effect = LabError("0001 does not apply", APPLY)
         status, out = self.check()
         self.assertEqual((status, out[-1]), (APPLY, "0 passed, 1 failed"))
         self.build.assert_not_called()
@@ -381,7 +383,7 @@ class Check(Lab):
         self.assertEqual((status, out[-1]), (FAILED, "10 passed, 1 failed, 3 skipped"))
 
     def test_not_the_fault_of_the_series(self):
-        for place in (self.run_cell, self.build, self.style, tree.tree):
+        for place in (self.run_cell, self.build, self.style, trees.tree):
             for status in (FETCH, ENVIRONMENT):
                 place.side_effect = LabError("no", status)
                 status_of_all, _, err = self.lab("check")

@@ -7,10 +7,13 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from harness import cells, compare, kernel, matrix, results, routes, tree
+from harness import model, results
+from harness.boot import cells, kernel
+from harness.reports import compare, routes
+from harness.source import trees
 from harness.errors import FAILED, PASS, USAGE
 from harness.results import Outcome
-from harness.routes import MAPPED, REFUSED, SAME, Boot, Result
+from harness.reports.routes import MAPPED, REFUSED, SAME, Boot, Result
 from harness.tests import Sandbox
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -276,7 +279,7 @@ class Compare(Sandbox):
         self.build = self.enter(mock.patch.object(
             kernel, "build", side_effect=lambda which, name: kernel.at(which, name)))
         self.enter(mock.patch.object(cells, "run", return_value=OUTCOME))
-        self.enter(mock.patch.object(tree, "provenance", lambda: "stock is Linux"))
+        self.enter(mock.patch.object(trees, "provenance", lambda: "stock is Linux"))
         self.enter(mock.patch.object(compare, "boot_all", side_effect=lambda plan, chosen,
                                      name: {cell.name: self.boots[name][cell.name]
                                             for cell in chosen}))
@@ -330,7 +333,7 @@ class Compare(Sandbox):
                          "anew")
 
     def test_outdated(self):
-        plan, series = matrix.load(), self.boots["series"]
+        plan, series = model.load(), self.boots["series"]
         self.assertTrue(compare.outdated(plan, series))
         compare.run()
         self.assertEqual(compare.outdated(plan, dict(reversed(series.items()))), "")

@@ -7,7 +7,9 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from harness import cells, demo, kernel, matrix
+from harness import model
+from harness.boot import cells, kernel
+from harness.reports import demo
 from harness.errors import BOOT, FAILED, PASS
 from harness.results import Outcome
 from harness.tests import Sandbox
@@ -72,9 +74,9 @@ class Rows(unittest.TestCase):
 class Run(Sandbox):
     def run_demo(self, consoles):
         """demo.run() with the given console and Outcome of each cell."""
-        plan = matrix.Matrix({"k": matrix.Kernel("k", "x86_64")}, {
-            name: matrix.Cell(name, "", "k", demo="force", quick=True) for name in consoles})
-        plan.cells["other"] = matrix.Cell("other", "", "k", suites="dma*")
+        plan = model.Matrix({"k": model.Kernel("k", "x86_64")}, {
+            name: model.Cell(name, "", "k", demo="force", quick=True) for name in consoles})
+        plan.cells["other"] = model.Cell("other", "", "k", suites="dma*")
 
         def boot(cell, _built, where):
             log, outcome = consoles[cell.name]
@@ -83,7 +85,7 @@ class Run(Sandbox):
                 (DATA / f"demo-{log}.log").read_bytes())
             return outcome
 
-        self.enter(mock.patch.object(matrix, "load", return_value=plan))
+        self.enter(mock.patch.object(model, "load", return_value=plan))
         self.enter(mock.patch.object(kernel, "build"))
         self.enter(mock.patch.object(cells, "run", side_effect=boot))
         with contextlib.redirect_stdout(io.StringIO()) as out:

@@ -3,7 +3,8 @@
 
 import os
 
-from harness import mails, paths, process, toml, tree
+from harness import paths, process, toml
+from harness.source import mails, trees
 from harness.errors import USAGE
 from harness.tests import DIRECT, HMM, Sandbox, edited
 
@@ -20,7 +21,7 @@ class Refresh(Sandbox):
                    ("dma: one\n\nWhy it is so.\n\nDétails.",
                     {"kernel/dma/direct.c": edited(BASED, 20, "one")}),
                    ("mm: two", {"mm/hmm.c": edited(HMM, 20, "two"), "mm/new.c": "n\n"}))
-        self.where = tree.tree("series")
+        self.where = trees.tree("series")
 
     def git(self, *args, **kw):
         return process.git(*args, cwd=self.where, check_status=1, **kw).stdout.strip()
@@ -40,7 +41,7 @@ class Refresh(Sandbox):
         self.assertEqual((paths.BASE / "base.toml").read_bytes(), toml_first)
         head = self.git("rev-parse", "HEAD")
         os.environ["XDG_CACHE_HOME"] = str(self.top / "other")
-        self.where = tree.tree("series")
+        self.where = trees.tree("series")
         self.assertEqual(self.git("rev-parse", "HEAD"), head)
         self.assertEqual(mails.refresh(), [])
         self.assertEqual(self.contents(), first)
@@ -74,8 +75,8 @@ class Refresh(Sandbox):
         changed = mails.refresh()
         self.assertIn("0003-doc-three.patch", changed)
         self.assertTrue(all("PATCH" in p.read_text() for p in paths.SERIES.iterdir()))
-        self.assertFalse(tree.stale("series"))
-        tree.tree("series")
+        self.assertFalse(trees.stale("series"))
+        trees.tree("series")
         self.assertNotIn("ahead", self.stderr.getvalue())
 
     def test_old_mails_go(self):
@@ -104,11 +105,11 @@ class Refresh(Sandbox):
         self.assertEqual(list(config["files"]), ["kernel/dma/direct.c", "mm/hmm.c"])
         self.assertEqual(config["files"]["mm/hmm.c"],
                          self.git("rev-parse", "stock:mm/hmm.c"))
-        self.assertIn("files match 7.3.4", tree.provenance())
+        self.assertIn("files match 7.3.4", trees.provenance())
         os.environ["LINUX_TARBALL"] = str(self.kernel(
             "7.3.5", **{"mm/hmm.c": HMM + "more\n"}))
-        tree.tree("series")
-        self.assertIn("1 of 2 files differ from 7.3.4", tree.provenance())
+        trees.tree("series")
+        self.assertIn("1 of 2 files differ from 7.3.4", trees.provenance())
 
 
 class Refused(Refresh):
@@ -149,15 +150,15 @@ class Refused(Refresh):
         self.refused("merge")
 
     def test_series_is_newer(self):
-        path = tree.mails("series")[1]
+        path = trees.mails("series")[1]
         path.write_text(path.read_text().replace("+two", "+zwei"))
         self.refused("./lab tree series")
 
     def test_old_base(self):
         self.commit("doc: three")
-        path = tree.mails("base")[0]
+        path = trees.mails("base")[0]
         path.write_text(path.read_text().replace("+based", "+rebased"))
-        tree.tree("base")
+        trees.tree("base")
         self.refused("rebase --onto base")
 
     def test_no_commits(self):

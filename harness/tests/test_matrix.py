@@ -3,7 +3,7 @@
 
 import unittest
 
-from harness import matrix, paths
+from harness import model, paths
 from harness.errors import USAGE
 from harness.tests import Sandbox
 
@@ -40,7 +40,7 @@ class Matrix(Sandbox):
     def load(self, old="", new=""):
         self.assertIn(old, GOOD)
         (self.root / "matrix.toml").write_text(GOOD.replace(old, new, 1))
-        return matrix.load()
+        return model.load()
 
     def refused(self, old, new, *words):
         with self.fails(USAGE, "matrix.toml", *words):
@@ -97,10 +97,10 @@ class Matrix(Sandbox):
 
 class Ours(unittest.TestCase):
     def test_ours(self):
-        plan = matrix.load()
+        plan = model.load()
         self.assertTrue(any(cell.quick and cell.suites for cell in plan.cells.values()))
         demos = {cell.demo for cell in plan.cells.values() if cell.demo}
-        self.assertEqual(demos, set(matrix.DEMOS) - {"shell"})
+        self.assertEqual(demos, set(model.DEMOS) - {"shell"})
         text = (paths.ROOT / "guest/demo.c").read_text(encoding="utf-8")
         for name in demos:
             self.assertRegex(text, f'"{name}"[,)]')

@@ -9,7 +9,8 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from harness import paths, process, source
+from harness import paths, process
+from harness.source import fetch
 from harness.errors import ENVIRONMENT, FETCH
 from harness.tests import BASE_TOML, Sandbox
 
@@ -33,7 +34,7 @@ class Tarball(Sandbox):
 
     def test_good(self):
         self.use(self.kernel())
-        src = source.ensure_stock()
+        src = fetch.ensure_stock()
         self.assertEqual((src.version, src.origin), ("7.3.4", "linux-7.3.4.tar.xz"))
         self.assertEqual(len(src.sha256), 64)
         self.assertTrue((src.unpacked / "Makefile").exists())
@@ -43,16 +44,16 @@ class Tarball(Sandbox):
         os.truncate(path, path.stat().st_size // 2)
         self.use(path)
         with self.fails(FETCH, path, "truncated"):
-            source.ensure_stock()
+            fetch.ensure_stock()
         self.nothing_left()
 
     def test_truncated_after_makefile(self):
         path = self.kernel(**{"zz": os.urandom(200000).hex()})
-        with mock.patch.object(source, "_version", return_value="7.3.4"):
+        with mock.patch.object(fetch, "_version", return_value="7.3.4"):
             os.truncate(path, path.stat().st_size - 64)
             self.use(path)
             with self.fails(FETCH, path, "truncated or altered"):
-                source.ensure_stock()
+                fetch.ensure_stock()
         self.nothing_left()
 
     def test_altered(self):
@@ -60,23 +61,23 @@ class Tarball(Sandbox):
         flip(path, path.stat().st_size // 2)
         self.use(path)
         with self.fails(FETCH, path, "altered"):
-            source.ensure_stock()
+            fetch.ensure_stock()
         self.nothing_left()
 
     def test_wrong_version(self):
         self.use(self.kernel("7.2.9"))
         with self.fails(FETCH, "7.2.9, not 7.3.N", "LINUX_TREE"):
-            source.ensure_stock()
+            fetch.ensure_stock()
 
     def test_no_kernel(self):
         self.use(self.kernel(Makefile="all:\n"))
         with self.fails(FETCH, "no kernel"):
-            source.ensure_stock()
+            fetch.ensure_stock()
 
     def test_missing(self):
         self.use("/nonexistent/linux.tar.xz")
         with self.fails(FETCH, "/nonexistent/linux.tar.xz is not a file"):
-            source.ensure_stock()
+            fetch.ensure_stock()
 
     def test_interrupted_unpacking_is_not_taken_for_whole(self):
         self.use(self.kernel())
@@ -89,17 +90,17 @@ class Tarball(Sandbox):
             return done
 
         with mock.patch.object(process, "run", run), self.assertRaises(KeyboardInterrupt):
-            source.ensure_stock()
+            fetch.ensure_stock()
         self.assertFalse((paths.trees() / "stock.new").exists())
-        self.assertIsNone(source.current())
+        self.assertIsNone(fetch.current())
         (paths.trees() / "stock.partial" / "rubbish").write_text("left over")
-        self.assertFalse((source.ensure_stock().unpacked / "rubbish").exists())
+        self.assertFalse((fetch.ensure_stock().unpacked / "rubbish").exists())
 
     def test_no_room(self):
         self.use(self.kernel())
         with mock.patch.object(paths, "want_free", side_effect=paths.full("/the/cache")):
             with self.fails(ENVIRONMENT, "/the/cache", "GiB free"):
-                source.ensure_stock()
+                fetch.ensure_stock()
 
     def test_disk_fills_up(self):
         self.use(self.kernel())
@@ -107,7 +108,7 @@ class Tarball(Sandbox):
                             'echo "tar: x: Cannot write: No space left on device" >&2\n'
                             "exit 2")
         with self.fails(ENVIRONMENT, "no space left", "GiB free"):
-            source.ensure_stock()
+            fetch.ensure_stock()
         self.nothing_left()
 
 
@@ -128,7 +129,7 @@ class Tree(Sandbox):
 
     def test_newest_tag(self):
         self.repository("v7.3", "v7.3.9", "v7.3.10", "v7.4")
-        src = source.ensure_stock()
+        src = fetch.ensure_stock()
         self.assertEqual(src.version, "7.3.10")
         self.assertIn("tag v7.3.10", src.origin)
         self.assertEqual(list(paths.downloads().iterdir()), [])
@@ -136,12 +137,12 @@ class Tree(Sandbox):
     def test_no_tag_of_the_series(self):
         where = self.repository("v7.2.1", "v7.4")
         with self.fails(FETCH, where, "no tag v7.3.N"):
-            source.ensure_stock()
+            fetch.ensure_stock()
 
     def test_not_a_tree(self):
         os.environ["LINUX_TREE"] = str(self.top)
         with self.fails(FETCH, "is not a git tree", "LINUX_TARBALL"):
-            source.ensure_stock()
+            fetch.ensure_stock()
 
 
 @unittest.skipUnless(shutil.which("dpkg-deb"), "needs dpkg-deb")
@@ -184,7 +185,7 @@ class Package(Sandbox):
     def test_fetched_once(self):
         self.deb()
         self.apt()
-        src = source.ensure_stock()
+        src = fetch.ensure_stock()
         self.assertEqual(src.origin, f"Debian linux-source-7.3 {VERSION}")
         self.assertIn("base.toml does not know", self.stderr.getvalue())
         config = (paths.downloads() / "apt/apt.conf").read_text()
@@ -192,55 +193,55 @@ class Package(Sandbox):
         self.assertIn("URIs: http://c.example/debian/\n",
                       (paths.downloads() / "apt/sources/debian.sources").read_text())
         self.apt(update="exit 100", download="exit 100")
-        self.assertEqual(source.ensure_stock().key, src.key)
+        self.assertEqual(fetch.ensure_stock().key, src.key)
 
     def test_altered_in_the_cache(self):
         self.deb()
         self.apt()
-        source.ensure_stock()
+        fetch.ensure_stock()
         flip(paths.downloads() / DEB, -10)
         with self.fails(FETCH, "altered", f"{DEB}.bad", "LINUX_TARBALL"):
-            source.ensure_stock()
+            fetch.ensure_stock()
         self.assertFalse((paths.downloads() / DEB).exists())
-        source.ensure_stock()
+        fetch.ensure_stock()
 
     def test_known_version_is_verified(self):
         deb = self.deb()
         self.apt()
         self.know("0" * 64, "0" * 64)
         with self.fails(FETCH, "truncated or altered"):
-            source.ensure_stock()
+            fetch.ensure_stock()
         digest = hashlib.sha256(deb.read_bytes()).hexdigest()
         self.know(digest, "0" * 64)
         with self.fails(FETCH, "is not the known one"):
-            source.ensure_stock()
+            fetch.ensure_stock()
         tarball = hashlib.sha256((self.top / "linux-7.3.4.tar.xz").read_bytes())
         self.know(digest, tarball.hexdigest())
-        self.assertEqual(source.ensure_stock().sha256, tarball.hexdigest())
+        self.assertEqual(fetch.ensure_stock().sha256, tarball.hexdigest())
 
     def test_no_network(self):
         self.apt(update="echo 'E: Failed to fetch http://c.example/  Temporary failure "
                         "resolving' >&2; exit 100")
         with self.fails(FETCH, "network", "LINUX_TREE", "LINUX_TARBALL"):
-            source.ensure_stock()
+            fetch.ensure_stock()
 
     def test_gone(self):
         self.apt(download="echo 'E: Unable to locate package linux-source-7.3' >&2; "
                           "exit 100")
         with self.fails(FETCH, "no longer in trixie-backports", "LINUX_TARBALL"):
-            source.ensure_stock()
+            fetch.ensure_stock()
 
     def test_no_archive_of_debian(self):
         self.program("apt-get", "echo 'http://b.example/apt/|Other|Other|main|x|'")
         with self.fails(FETCH, "archive of Debian", "LINUX_TREE"):
-            source.ensure_stock()
+            fetch.ensure_stock()
 
     def test_keyring(self):
         path = self.top / "x.sources"
         path.write_text("# a\nURIs: x\n\n# b\nTypes: deb\nSigned-By: /k/second.gpg\n")
-        self.assertEqual(source._keyring(f"{path}:2"), "/k/second.gpg")
-        self.assertIn("debian-archive-keyring", source._keyring(f"{path}:1"))
+        self.assertEqual(fetch._keyring(f"{path}:2"), "/k/second.gpg")
+        self.assertIn("debian-archive-keyring", fetch._keyring(f"{path}:1"))
         path = self.top / "x.list"
         path.write_text("\ndeb [arch=amd64 signed-by=/k/list.gpg] http://x y main\n")
-        self.assertEqual(source._keyring(f"{path}:2"), "/k/list.gpg")
-        self.assertTrue(Path(source._keyring("")).is_absolute())
+        self.assertEqual(fetch._keyring(f"{path}:2"), "/k/list.gpg")
+        self.assertTrue(Path(fetch._keyring("")).is_absolute())

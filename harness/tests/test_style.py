@@ -4,7 +4,8 @@
 import unittest
 from unittest import mock
 
-from harness import style, tree
+from harness.gates import checkpatch
+from harness.source import trees
 from harness.tests import Sandbox
 
 # As checkpatch prints them.
@@ -32,14 +33,14 @@ ModuleNotFoundError: No module named 'ply'
 
 class Filtered(unittest.TestCase):
     def test_exceptions(self):
-        self.assertEqual(style.filtered(EXCEPTED + "\n"), [])
+        self.assertEqual(checkpatch.filtered(EXCEPTED + "\n"), [])
 
     def test_the_rest(self):
         text = EXCEPTED + COMPLAINTS + "\n" + EXCEPTED
-        self.assertEqual(style.filtered(text), COMPLAINTS.splitlines())
+        self.assertEqual(checkpatch.filtered(text), COMPLAINTS.splitlines())
 
     def test_every_exception_has_its_reason(self):
-        for name, kind, why in style.EXCEPTIONS:
+        for name, kind, why in checkpatch.EXCEPTIONS:
             self.assertTrue(name and kind.isupper() and why)
 
 
@@ -51,8 +52,8 @@ class Complaints(Sandbox):
                           "echo 'a.c:1: ERROR:TRAILING_WHITESPACE: x'\necho oops >&2\n"
                           "exit 1\n")
         script.chmod(0o755)
-        with mock.patch.object(tree, "tree", return_value=self.top / "tree"):
-            found = style.complaints(self.top / "0001-x.patch")
+        with mock.patch.object(trees, "tree", return_value=self.top / "tree"):
+            found = checkpatch.complaints(self.top / "0001-x.patch")
         self.assertEqual(found, ["a.c:1: ERROR:TRAILING_WHITESPACE: x", "oops"])
         args = (self.top / "args").read_text().split()
         self.assertIn("--strict", args)

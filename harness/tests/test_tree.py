@@ -4,7 +4,8 @@
 import os
 from unittest import mock
 
-from harness import paths, process, tree
+from harness import paths, process
+from harness.source import trees
 from harness.errors import APPLY, USAGE
 from harness.tests import DIRECT, FILES, HMM, Sandbox, edited
 
@@ -34,7 +35,7 @@ class Trees(Sandbox):
             self.git("commit", "-q", "-a", "-m", commit)
 
     def change_mail(self, number=2, old="+two", new="+zwei"):
-        path = tree.mails("series")[number - 1]
+        path = trees.mails("series")[number - 1]
         path.write_text(path.read_text().replace(old, new))
 
     def ageing(self, name="series"):
@@ -51,141 +52,141 @@ class Trees(Sandbox):
 
 class Making(Trees):
     def test_three_trees(self):
-        where = tree.tree("stock")
+        where = trees.tree("stock")
         self.assertFalse((paths.trees() / "base").exists())
         for name, text in FILES.items():
             self.assertEqual((where / name).read_text(), text)
         self.assertTrue(os.access(where / "scripts/check", os.X_OK))
-        self.assertEqual((tree.tree("base") / "kernel/dma/direct.c").read_text(), BASED)
-        where = tree.tree("series")
+        self.assertEqual((trees.tree("base") / "kernel/dma/direct.c").read_text(), BASED)
+        where = trees.tree("series")
         self.assertEqual((where / "kernel/dma/direct.c").read_text(), ONE)
         self.assertEqual((where / "mm/new.c").read_text(), "new\n")
-        self.assertEqual([subject for _, subject in tree.commits()],
+        self.assertEqual([subject for _, subject in trees.commits()],
                          ["dma: one", "mm: two"])
-        self.assertEqual(tree.touched(), ["kernel/dma/direct.c", "mm/hmm.c", "mm/new.c"])
-        self.assertIn("stock is Linux 7.3.4", tree.provenance())
+        self.assertEqual(trees.touched(), ["kernel/dma/direct.c", "mm/hmm.c", "mm/new.c"])
+        self.assertIn("stock is Linux 7.3.4", trees.provenance())
         self.assertFalse((paths.trees() / "apply").exists())
 
     def test_series_alone(self):
-        tree.tree("series")
+        trees.tree("series")
         self.assertFalse((paths.trees() / "base").exists())
 
     def test_same_ids_in_another_cache(self):
-        tree.tree("series")
+        trees.tree("series")
         first = self.git("rev-parse", "HEAD")
         self.assertEqual(self.git("log", "-1", "--format=%cn %ce %ci"),
                          f"{process.NAME} {process.EMAIL} 2026-11-20 12:00:00 +0100")
         os.environ["XDG_CACHE_HOME"] = str(self.top / "other")
-        tree.tree("series")
+        trees.tree("series")
         self.assertEqual(self.git("rev-parse", "HEAD"), first)
 
     def test_nothing_to_do(self):
-        tree.tree("series")
+        trees.tree("series")
         changed = self.ageing()
-        with mock.patch.object(tree, "_apply", side_effect=AssertionError):
-            tree.tree("series")
+        with mock.patch.object(trees, "_apply", side_effect=AssertionError):
+            trees.tree("series")
         self.assertEqual(changed(), [])
 
     def test_unknown(self):
         with self.fails(USAGE, "stock, base, series"):
-            tree.tree("mainline")
+            trees.tree("mainline")
 
     def test_no_mails(self):
-        for path in tree.mails("series"):
+        for path in trees.mails("series"):
             path.unlink()
-        tree.tree("series")
-        self.assertEqual(tree.commits(), [])
+        trees.tree("series")
+        self.assertEqual(trees.commits(), [])
 
     def test_half_a_work_tree_is_made_again(self):
-        where = tree.tree("series")
+        where = trees.tree("series")
         (where / "COPYING").unlink()
         admin = paths.trees() / "stock/.git/worktrees/series"
         (admin / "locked").write_text("initializing\n")
-        tree.tree("series")
+        trees.tree("series")
         self.assertTrue((where / "COPYING").exists())
         self.assertFalse((admin / "locked").exists())
 
     def test_lost_state(self):
-        tree.tree("series")
+        trees.tree("series")
         (paths.trees() / "state.json").unlink()
         head = self.git("rev-parse", "HEAD")
-        tree.tree("series")
+        trees.tree("series")
         self.assertEqual(self.git("rev-parse", "HEAD"), head)
 
 
 class Moving(Trees):
     def test_only_changed_files_are_written(self):
-        tree.tree("series")
+        trees.tree("series")
         changed = self.ageing()
         self.change_mail()
-        self.assertIn("zwei\n", (tree.tree("series") / "mm/hmm.c").read_text())
+        self.assertIn("zwei\n", (trees.tree("series") / "mm/hmm.c").read_text())
         self.assertEqual(changed(), ["mm/hmm.c"])
 
     def test_base_changes(self):
-        tree.tree("base"), tree.tree("series")
-        changed = {name: self.ageing(name) for name in tree.NAMES}
-        path = tree.mails("base")[0]
+        trees.tree("base"), trees.tree("series")
+        changed = {name: self.ageing(name) for name in trees.NAMES}
+        path = trees.mails("base")[0]
         path.write_text(path.read_text().replace("+based", "+rebased"))
-        tree.tree("series"), tree.tree("base")
-        self.assertEqual([changed[name]() for name in tree.NAMES],
+        trees.tree("series"), trees.tree("base")
+        self.assertEqual([changed[name]() for name in trees.NAMES],
                          [[], ["kernel/dma/direct.c"], ["kernel/dma/direct.c"]])
 
     def test_another_stock(self):
-        tree.tree("series")
+        trees.tree("series")
         changed = {name: self.ageing(name) for name in ("stock", "series")}
         os.environ["LINUX_TARBALL"] = str(self.kernel("7.3.5", COPYING="GPL\n"))
-        tree.tree("series")
+        trees.tree("series")
         self.assertEqual(changed["stock"](), ["COPYING", "Makefile"])
         self.assertEqual(changed["series"](), ["COPYING", "Makefile"])
-        self.assertIn("7.3.5", tree.provenance())
+        self.assertIn("7.3.5", trees.provenance())
         del os.environ["LINUX_TARBALL"]
-        tree.tree("stock")
-        self.assertIn("7.3.5", tree.provenance())
+        trees.tree("stock")
+        self.assertIn("7.3.5", trees.provenance())
 
     def test_does_not_apply(self):
-        tree.tree("series")
+        trees.tree("series")
         head, changed = self.git("rev-parse", "HEAD"), self.ageing()
         self.change_mail(2, "-hmm 20\n", "-hmm twenty\n")
         with self.fails(APPLY, "series/0002-mm-two.patch", "mm/hmm.c", "line 17"):
-            tree.tree("series")
+            trees.tree("series")
         self.assertEqual((self.git("rev-parse", "HEAD"), changed()), (head, []))
         self.assertEqual(self.git("status", "--porcelain"), "")
         self.assertFalse((paths.trees() / "apply").exists())
         self.change_mail(2, "-hmm twenty\n", "-hmm 20\n")
-        tree.tree("series")
+        trees.tree("series")
 
     def test_no_fuzz(self):
         self.change_mail(1, " direct 17\n", " direct seventeen\n")
         with self.fails(APPLY, "series/0001-dma-one.patch", "kernel/dma/direct.c"):
-            tree.tree("series")
+            trees.tree("series")
 
     def test_file_that_is_not_there(self):
         self.change_mail(2, "mm/hmm.c", "mm/gone.c")
         with self.fails(APPLY, "series/0002-mm-two.patch", "mm/gone.c"):
-            tree.tree("series")
+            trees.tree("series")
 
     def test_not_a_mail(self):
-        tree.mails("series")[0].write_text("rubbish\n")
+        trees.mails("series")[0].write_text("rubbish\n")
         with self.fails(APPLY, "series"):
-            tree.tree("series")
+            trees.tree("series")
 
 
 class OwnWork(Trees):
     def setUp(self):
         super().setUp()
-        tree.tree("series")
+        trees.tree("series")
         self.old = self.git("rev-parse", "HEAD")
 
     def test_commits_are_left_alone(self):
         self.edit()
         head = self.git("rev-parse", "HEAD")
-        tree.tree("series")
+        trees.tree("series")
         self.assertEqual(self.git("rev-parse", "HEAD"), head)
         self.assertIn("ahead of series/", self.stderr.getvalue())
 
     def test_changes_are_left_alone(self):
         self.edit(commit="")
-        tree.tree("series")
+        trees.tree("series")
         self.assertIn("ahead of series/", self.stderr.getvalue())
         self.assertEqual(self.git("status", "--porcelain"), "M COPYING")
 
@@ -195,27 +196,27 @@ class OwnWork(Trees):
             self.change_mail(new=f"+{len(commit)}")
             head = self.git("rev-parse", "HEAD")
             with self.fails(APPLY, "./lab refresh", "--reset"):
-                tree.tree("series")
+                trees.tree("series")
             self.assertEqual(self.git("rev-parse", "HEAD"), head)
 
     def test_both_changed_alike(self):
         (paths.trees() / "series/mm/hmm.c").write_text(TWO.replace("two", "zwei"))
         self.git("commit", "-q", "-a", "--amend", "--no-edit")
         self.change_mail()
-        tree.tree("series")
-        self.assertEqual(len(tree.commits()), 2)
+        trees.tree("series")
+        self.assertEqual(len(trees.commits()), 2)
 
     def test_reset_keeps_the_old_head(self):
         self.edit()
         head = self.git("rev-parse", "HEAD")
         self.edit(commit="")
-        tree.tree("series", reset=True)
+        trees.tree("series", reset=True)
         self.assertEqual(self.git("rev-parse", "HEAD"), self.old)
         self.assertEqual(self.git("status", "--porcelain"), "")
         self.assertEqual(self.git("rev-parse", "refs/lab/saved/1^1"), head)
         self.assertEqual(self.git("show", "refs/lab/saved/1:COPYING"), "")
         self.edit()
-        tree.tree("series", reset=True)
+        trees.tree("series", reset=True)
         self.assertEqual(self.git("show", "refs/lab/saved/2:COPYING"), "dev: more")
         self.assertEqual(len(self.git("for-each-ref", "refs/lab/saved").splitlines()), 2)
 
@@ -225,8 +226,8 @@ class OwnWork(Trees):
         detached = self.git("rev-parse", "HEAD")
         self.change_mail()
         with self.fails(APPLY, "--reset"):
-            tree.tree("series")
-        where = tree.tree("series", reset=True)
+            trees.tree("series")
+        where = trees.tree("series", reset=True)
         self.assertEqual(self.git("symbolic-ref", "--short", "HEAD"), "series")
         self.assertIn("zwei", (where / "mm/hmm.c").read_text())
         self.assertEqual([self.git("rev-parse", f"refs/lab/saved/{n}") for n in (1, 2)],
@@ -234,12 +235,12 @@ class OwnWork(Trees):
 
     def test_changes_in_base_and_stock(self):
         for name in ("base", "stock"):
-            path = tree.tree(name) / "COPYING"
+            path = trees.tree(name) / "COPYING"
             path.write_text("changed\n")
-            tree.tree(name)
+            trees.tree(name)
             self.assertIn(f"`./lab tree {name} --reset`", self.stderr.getvalue())
             self.assertEqual(path.read_text(), "changed\n")
-            tree.tree(name, reset=True)
+            trees.tree(name, reset=True)
             self.assertEqual(path.read_text(), FILES["COPYING"])
 
 
@@ -256,13 +257,13 @@ class Suites(Trees):
         benchmarks = self.root / "guest/benchmark"
         benchmarks.mkdir(parents=True)
         (benchmarks / "b_kunit.c").write_text("benchmark\n")
-        self.enter(mock.patch.object(tree, "_BENCHMARKS", benchmarks))
+        self.enter(mock.patch.object(trees, "_BENCHMARKS", benchmarks))
         for path, number in zip(paths.SERIES.glob("0001-dma-three*"), "3"):
             path.rename(paths.SERIES / f"000{number}-dma-three.patch")
 
     def test_suites_alone(self):
         for name, direct in (("stock-suites", DIRECT), ("base-suites", BASED)):
-            where = tree.tree(name)
+            where = trees.tree(name)
             self.assertEqual((where / "kernel/dma/direct.c").read_text(), direct)
             self.assertEqual((where / "mm/hmm.c").read_text(), FILES["mm/hmm.c"])
             tests = where / "kernel/dma/tests"
@@ -278,7 +279,7 @@ class Suites(Trees):
             self.assertTrue((where / "kernel/dma/.kunitconfig").exists())
 
     def test_benchmarks_with_the_series(self):
-        where = tree.tree("series-suites")
+        where = trees.tree("series-suites")
         self.assertEqual((where / "kernel/dma/direct.c").read_text(), ONE)
         self.assertEqual((where / "kernel/dma/debug.c").read_text(),
                          FILES["kernel/dma/debug.c"])
@@ -289,23 +290,23 @@ class Suites(Trees):
 
     def test_again(self):
         """What has not changed keeps its time, what has is taken over."""
-        where = tree.tree("stock-suites")
+        where = trees.tree("stock-suites")
         newer = self.ageing("stock-suites")
-        tree.tree("stock-suites")
+        trees.tree("stock-suites")
         self.assertEqual(newer(), [])
         (paths.BASE / "compat.h").write_text("/* more */\n")
-        self.assertEqual(tree.tree("stock-suites"), where)
+        self.assertEqual(trees.tree("stock-suites"), where)
         self.assertEqual(newer(), ["kernel/dma/tests/compat.h"])
 
 
 class Visit(Trees):
     def test_patch_by_patch(self):
-        tree.tree("series")
-        (one, _), (two, _) = tree.commits()
-        where = tree.visit(one)
+        trees.tree("series")
+        (one, _), (two, _) = trees.commits()
+        where = trees.visit(one)
         self.assertEqual((where / "kernel/dma/direct.c").read_text(), ONE)
         self.assertFalse((where / "mm/new.c").exists())
-        newer = self.ageing(tree.VISITED)
-        self.assertEqual(tree.visit(two), where)
+        newer = self.ageing(trees.VISITED)
+        self.assertEqual(trees.visit(two), where)
         self.assertEqual(newer(), ["mm/hmm.c"])
-        self.assertEqual(tree.tree(tree.VISITED), where)
+        self.assertEqual(trees.tree(trees.VISITED), where)

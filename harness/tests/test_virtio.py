@@ -8,7 +8,10 @@ import threading
 import unittest
 from unittest import mock
 
-from harness import events, process, tree, virtio
+from harness import process
+from harness.boot import events
+from harness.gates import virtio
+from harness.source import trees
 from harness.errors import ENVIRONMENT
 from harness.tests import Sandbox
 
@@ -27,8 +30,8 @@ class Tree(Sandbox):
             (self.tree / name).parent.mkdir(parents=True, exist_ok=True)
             (self.tree / name).write_text(f"{name}\n")
         (self.tree / "tools/virtio/Makefile").write_text(MAKEFILE)
-        self.enter(mock.patch.object(tree, "tree", return_value=self.tree))
-        self.enter(mock.patch.object(tree, "_stock", return_value=self.tree))
+        self.enter(mock.patch.object(trees, "tree", return_value=self.tree))
+        self.enter(mock.patch.object(trees, "_stock", return_value=self.tree))
         process.git("init", "--quiet", cwd=self.tree, check_status=ENVIRONMENT)
         process.git("add", ".", cwd=self.tree, check_status=ENVIRONMENT)
 
@@ -56,7 +59,7 @@ class Tree(Sandbox):
         self.assertEqual(virtio.leftovers(), "drivers/c.c:2:DMA_ATTR_CPU_CACHE_CLEAN")
 
     def test_no_git(self):
-        with mock.patch.object(tree, "tree", return_value=self.top):
+        with mock.patch.object(trees, "tree", return_value=self.top):
             with self.fails(ENVIRONMENT, "git grep"):
                 virtio.leftovers()
 

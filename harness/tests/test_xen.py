@@ -8,9 +8,10 @@ import subprocess
 import unittest
 from unittest import mock
 
-from harness import cells, kernel, paths, qemu, xen
+from harness import paths
+from harness.boot import cells, kernel, qemu, xen
 from harness.errors import FETCH
-from harness.matrix import Cell, Kernel
+from harness.model import Cell, Kernel
 from harness.tests import Sandbox
 
 DEB = "xen-hypervisor-4.17-amd64_4.17.5_amd64.deb"

@@ -5,8 +5,9 @@ import gzip
 import os
 from pathlib import Path
 
-from . import packages, paths, process, source, ui
-from .errors import FETCH, LabError
+from .. import packages, paths, process, ui
+from ..source import fetch
+from ..errors import FETCH, LabError
 
 # A suite of its own, whatever this machine has: that Xen is known to boot in QEMU.
 PACKAGE = {"package": "xen-hypervisor-4.17-amd64", "suite": "bookworm",
@@ -24,7 +25,7 @@ def hypervisor():
         return _open(Path(given), paths.downloads() / "xen", f"XEN={given}")
     with paths.lock("trees"):
         packages.need("source")
-        deb = source.package(PACKAGE)
+        deb = fetch.package(PACKAGE)
         image = paths.downloads() / f"{deb.stem}.xen"
         if not image.exists():
             _unpack(deb, image)

@@ -10,8 +10,8 @@ import shutil
 from pathlib import Path
 from typing import Optional
 
-from . import packages, paths, process, toml, ui
-from .errors import FETCH, LabError
+from .. import packages, paths, process, toml, ui
+from ..errors import FETCH, LabError
 
 WAYS_OUT = ("set LINUX_TREE to a git tree with a v{0}.N tag, or LINUX_TARBALL "
             "to a linux-{0}.N tarball")

@@ -5,8 +5,9 @@ import contextlib
 import json
 import re
 
-from . import cells, kernel, matrix, packages, results, ui
-from .errors import BOOT, FAILED, PASS, USAGE, LabError
+from .. import model, packages, results, ui
+from ..boot import cells, kernel
+from ..errors import BOOT, FAILED, PASS, USAGE, LabError
 
 _ROW = re.compile(r"# row: (\{.*\})")
 _HEAD = ("boot", "mapping request", "page", "answer", "device wrote", "process sees",
@@ -21,13 +22,13 @@ def run(name="series", patterns=()):
     Returns an exit status: FAILED if a row is not as it has to be, BOOT if a boot
     hung or panicked. Raises what kernel.build() and cells.run() raise.
     """
-    plan = matrix.load()
+    plan = model.load()
     chosen = plan.pick(patterns or ["*"])
-    if patterns and any(cell.demo not in matrix.ROWS for cell in chosen):
+    if patterns and any(cell.demo not in model.ROWS for cell in chosen):
         raise LabError("not all of these cells are of the demo: ./lab boot runs any",
                        USAGE)
     chosen = [cell for cell in chosen
-              if cell.demo in matrix.ROWS and (patterns or cell.quick)]
+              if cell.demo in model.ROWS and (patterns or cell.quick)]
     packages.need("build", "guest", *{plan.kernel_of(cell).arch for cell in chosen})
     built = {cell.kernel: None for cell in chosen}
     for which in built:

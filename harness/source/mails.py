@@ -8,8 +8,9 @@ import re
 import tempfile
 from pathlib import Path
 
-from . import paths, process, source, tree
-from .errors import LabError, USAGE
+from .. import paths, process
+from . import fetch, trees
+from ..errors import LabError, USAGE
 
 MOST = 15                       # patches; more is too much for one review
 SUBJECT = "dma-mapping: refuse what cannot be coherent"
@@ -32,16 +33,16 @@ def refresh():
         where = paths.trees() / "series"
         if not (where / ".git").exists():
             raise LabError("there is no series tree yet: `./lab tree series`", USAGE)
-        head = tree.git("rev-parse", "refs/heads/series")
+        head = trees.git("rev-parse", "refs/heads/series")
         _presentable(where, head)
         with _written(where) as (new, changed, gone):
-            if changed or gone or tree.stale("series"):
-                commit = tree.rehearse(new[1:], head)
+            if changed or gone or trees.stale("series"):
+                commit = trees.rehearse(new[1:], head)
                 for path in new:
                     paths.replace(paths.SERIES / path.name, path.read_bytes())
                 for name in gone:
                     paths.remove(paths.SERIES / name)
-                tree.adopt(commit)
+                trees.adopt(commit)
         if write_known():
             changed.append("base.toml")
         return changed + gone
@@ -71,24 +72,24 @@ def _same(path):
 
 def _presentable(where, head):
     """LabError USAGE if the series tree cannot become mails as it is."""
-    made = tree.state("series")
+    made = trees.state("series")
     redo = f"git -C {where} rebase --interactive base"
-    on = tree.git("symbolic-ref", "--short", "HEAD", cwd=where, check_status=None)
+    on = trees.git("symbolic-ref", "--short", "HEAD", cwd=where, check_status=None)
     if on != "series":
         raise LabError(f"{where} is not on branch series: finish the rebase, or "
                        f"git -C {where} switch series", USAGE)
-    if tree.dirty("series", untracked=True):
+    if trees.dirty("series", untracked=True):
         raise LabError(f"{where} has changes that are not committed: commit them, or "
                        f"add to a patch with git commit --fixup", USAGE)
-    base = tree.git("rev-parse", "base")
-    if tree.git("merge-base", "base", "series") != base:
+    base = trees.git("rev-parse", "base")
+    if trees.git("merge-base", "base", "series") != base:
         old = made.get("parent", "stock")
         raise LabError("the series tree is not based on the present base: "
                        f"git -C {where} rebase --onto base {old[:12]}", USAGE)
-    if head == made.get("commit") and tree.stale("series"):
+    if head == made.get("commit") and trees.stale("series"):
         raise LabError("series/ has changed and the tree has not: `./lab tree series` "
                        "first", USAGE)
-    out = tree.git("log", "--reverse", "--format=%h%x1f%p%x1f%an <%ae>%x1f%B%x1e",
+    out = trees.git("log", "--reverse", "--format=%h%x1f%p%x1f%an <%ae>%x1f%B%x1e",
                    "base..series")
     entries = [entry.strip("\n").split("\x1f") for entry in out.split("\x1e")
                if entry.strip()]
@@ -132,8 +133,8 @@ def _cover():
 def _format(where, scratch):
     """Write the mails of base..series into `scratch`; their paths, in order."""
     subject, text = _cover()
-    date = max(tree.git("log", "--format=%aI", "base..series").splitlines())
-    tree.git("-c", f"branch.series.description={subject}\n\n{text}\n",
+    date = max(trees.git("log", "--format=%aI", "base..series").splitlines())
+    trees.git("-c", f"branch.series.description={subject}\n\n{text}\n",
              "format-patch", "--quiet", *_FORMAT, "--output-directory", scratch,
              "base..series", cwd=where, env={"GIT_COMMITTER_DATE": date},
              what="git format-patch")
@@ -147,8 +148,8 @@ def write_known():
     """
     path = paths.BASE / "base.toml"
     head = path.read_text(encoding="utf-8").split(MARKER)[0].rstrip("\n")
-    last = "series" if tree.resolve("series") else "base"
-    blobs = tree.stock_blobs(tree.touched(f"stock..{last}"))
-    lines = [f"{head}\n\n{MARKER}[stock]", f'version = "{source.current().version}"', "",
+    last = "series" if trees.resolve("series") else "base"
+    blobs = trees.stock_blobs(trees.touched(f"stock..{last}"))
+    lines = [f"{head}\n\n{MARKER}[stock]", f'version = "{fetch.current().version}"', "",
              "[files]", *(f'"{name}" = "{blob}"' for name, blob in sorted(blobs.items()))]
     return paths.replace(path, ("\n".join(lines) + "\n").encode())

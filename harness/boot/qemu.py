@@ -8,9 +8,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from . import packages, paths, process, ui
-from .arch import ARCHES
-from .errors import BOOT, ENVIRONMENT, LabError
+from .. import packages, paths, process, ui
+from ..model import ARCHES
+from ..errors import BOOT, ENVIRONMENT, LabError
 
 XEN = ["com1=115200,8n1", "console=com1", "loglvl=error", "guest_loglvl=error"]
 

@@ -7,8 +7,9 @@ guest/benchmark/, with the kernel's own benchmark of tools/dma.
 
 import shutil
 
-from . import kernel, packages, paths, process, ui
-from .errors import BUILD, LabError
+from .. import packages, paths, process, ui
+from . import kernel
+from ..errors import BUILD, LabError
 
 SOURCE = paths.ROOT / "guest"
 MODULES = ("edu_dma", "edu_rdma")

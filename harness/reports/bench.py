@@ -10,9 +10,11 @@ import json
 import re
 from collections import defaultdict
 
-from . import (cells, figures, kernel, matrix, packages, paths, process, qemu, results,
-               source, ui)
-from .errors import BOOT, BUILD, ENVIRONMENT, FAILED, PASS, USAGE, LabError
+from .. import model, packages, paths, process, results, ui
+from ..boot import cells, kernel, qemu
+from . import figures
+from ..source import fetch
+from ..errors import BOOT, BUILD, ENVIRONMENT, FAILED, PASS, USAGE, LabError
 
 TREES = {"base": "base-suites", "stock": "stock-suites", "series": "series-suites"}
 DOCUMENT = paths.ROOT / "docs" / "performance.md"
@@ -125,7 +127,7 @@ def run(patterns=(), write=False):
     the attribute, or if two boots differ. Raises what kernel.build() and cells.run()
     raise, and LabError for a boot that failed or that printed no figures.
     """
-    plan = matrix.load()
+    plan = model.load()
     chosen = plan.pick(patterns or ["*"])
     if patterns and any(not cell.bench for cell in chosen):
         raise LabError("not all of these cells count instructions: ./lab boot runs any",
@@ -136,7 +138,7 @@ def run(patterns=(), write=False):
     chosen = [cell for cell in chosen if cell.bench]
     packages.need("build", "guest", *{plan.kernel_of(cell).arch for cell in chosen})
     directory = results.new_run()
-    found = {"version": source.current().version, "boots": BOOTS, "arches": [
+    found = {"version": fetch.current().version, "boots": BOOTS, "arches": [
         _measure(cell, plan.kernel_of(cell), directory) for cell in chosen]}
     paths.replace(directory / "figures.json",
                   (json.dumps(found, indent=1) + "\n").encode())

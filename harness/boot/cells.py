@@ -6,8 +6,9 @@ import shutil
 import subprocess
 import sys
 
-from . import events, guest, paths, process, qemu, results, ui, xen
-from .errors import BOOT, BUILD, LabError
+from .. import paths, process, results, ui
+from . import events, guest, qemu, xen
+from ..errors import BOOT, BUILD, LabError
 
 _GRACE = 60                     # seconds for kunit.py to end a boot that takes too long
 

@@ -8,8 +8,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import matrix, packages, paths, process, tree, ui
-from .errors import BUILD, LabError
+from .. import model, packages, paths, process, ui
+from ..source import trees
+from ..errors import BUILD, LabError
 
 
 _OWN_CONFIGS = ("kernel/dma/.kunitconfig", "kernel/dma/tests/iommu.kunitconfig",
@@ -20,7 +21,7 @@ _OWN_CONFIGS = ("kernel/dma/.kunitconfig", "kernel/dma/tests/iommu.kunitconfig",
 class Build:
     """A kernel that has been built."""
 
-    kernel: matrix.Kernel
+    kernel: model.Kernel
     source: Path
     dir: Path
 
@@ -81,7 +82,7 @@ def build(kernel, name="series"):
     of packages.need().
     """
     packages.need("build", kernel.arch)
-    tree.tree(name)
+    trees.tree(name)
     made = at(kernel, name)
     with paths.lock(made.name):
         with paths.guard(made.dir):

@@ -3,15 +3,16 @@
 
 import shutil
 
-from . import packages, paths, process, tree
-from .errors import ENVIRONMENT, LabError
+from .. import packages, paths, process
+from ..source import trees
+from ..errors import ENVIRONMENT, LabError
 
 OLD_NAME = "CPU_CACHE_CLEAN"    # of DMA_ATTR_DEBUGGING_IGNORE_CACHELINES
 
 
 def leftovers(name="series"):
     """The first place where a tree still has OLD_NAME, or ''."""
-    done = process.git("grep", "-n", OLD_NAME, cwd=tree.tree(name))
+    done = process.git("grep", "-n", OLD_NAME, cwd=trees.tree(name))
     if done.returncode > 1:     # 1 is that there is none
         raise LabError(f"git grep: {process.last_line(done.stderr)}", ENVIRONMENT)
     return done.stdout.split("\n", 1)[0]
@@ -25,7 +26,7 @@ def userspace(name="series"):
     lacks a header there, whose content is in an older one.
     """
     packages.need("build")
-    top = tree.tree(name)
+    top = trees.tree(name)
     work = paths.builds(name) / "tools-virtio"
     log = work / "lab-build.log"
     paths.remove(work)
@@ -33,7 +34,7 @@ def userspace(name="series"):
         (work / "tools").mkdir(parents=True)
         for link in ("include", "drivers", "tools/include"):
             (work / link).symlink_to(top / link)
-        tracked = tree.git("ls-files", "tools/virtio", cwd=top).splitlines()
+        tracked = trees.git("ls-files", "tools/virtio", cwd=top).splitlines()
         for file in tracked:
             (work / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(top / file, work / file)

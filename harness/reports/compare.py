@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """./lab compare: the suites on stock and on the series, side by side."""
 
-from . import cells, kernel, matrix, packages, paths, results, routes, tree, ui
-from .errors import FAILED, PASS, USAGE, LabError
+from .. import model, packages, paths, results, ui
+from ..boot import cells, kernel
+from . import routes
+from ..source import trees
+from ..errors import FAILED, PASS, USAGE, LabError
 
 STOCK = "stock-suites"
 
@@ -20,7 +23,7 @@ def run(patterns=()):
     what kernel.build() and cells.run() raise; that stock fails, hangs or crashes is
     a result like any other.
     """
-    plan = matrix.load()
+    plan = model.load()
     chosen = plan.pick(patterns or ["*"])
     if patterns and any(not cell.suites for cell in chosen):
         raise LabError("not all of these cells run KUnit suites", USAGE)
@@ -30,7 +33,7 @@ def run(patterns=()):
     stock = boot_all(plan, chosen, STOCK)
     series = boot_all(plan, chosen, "series")
     boots = {name: (stock[name], series[name]) for name in series}
-    text = routes.page(plan, boots, tree.provenance())
+    text = routes.page(plan, boots, trees.provenance())
     ui.say(text)
     sound = all(boot.results and not boot.problem for boot in series.values())
     return _conclude(routes.rows(boots), sound, text, not patterns)
@@ -73,7 +76,7 @@ def outdated(plan, series):
     stock = boot_all(plan, [cell for cell in plan.cells.values()
                             if cell.name in series], STOCK)
     boots = {name: (stock[name], series[name]) for name in stock}
-    text = routes.page(plan, boots, tree.provenance())
+    text = routes.page(plan, boots, trees.provenance())
     old = page().read_text(encoding="utf-8") if page().exists() else ""
     changed = [new for new, kept in zip(text.splitlines(), old.splitlines())
                if new != kept]

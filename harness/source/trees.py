@@ -11,8 +11,9 @@ import hashlib
 import json
 import re
 
-from . import paths, process, source, ui
-from .errors import APPLY, ENVIRONMENT, LabError, USAGE
+from .. import paths, process, ui
+from . import fetch
+from ..errors import APPLY, ENVIRONMENT, LabError, USAGE
 
 NAMES = ("stock", "base", "series")
 # Trees with the suites of the series, and with the benchmarks of guest/benchmark.
@@ -71,8 +72,8 @@ def touched(span="stock..series"):
 
 def provenance():
     """One line: which stock kernel this is and what proves that it fits."""
-    stock = source.current()
-    config = source.known()
+    stock = fetch.current()
+    config = fetch.known()
     files = config.get("files", {})
     blobs = stock_blobs(files)
     changed = [path for path, blob in files.items() if blobs.get(path) != blob]
@@ -262,7 +263,7 @@ def _show(commit, path):
 
 def _make_stock():
     """Commit id of stock; the repository is made, or moved to another source."""
-    src = source.ensure_stock()
+    src = fetch.ensure_stock()
     if src.unpacked:
         with ui.step(f"make a git tree of Linux {src.version}"):
             _import(src)
@@ -441,8 +442,8 @@ def _refused(name, files, output):
     hunk = re.search(r"patch failed: (.+):(\d+)$", output, re.M)
     why = (f"{hunk.group(1)}, hunk at line {hunk.group(2)}" if hunk
            else process.last_line(re.sub(r"^Patch failed at .*$", "", output, flags=re.M)))
-    known = source.known().get("stock", {}).get("version")
-    mine = source.current().version
+    known = fetch.known().get("stock", {}).get("version")
+    mine = fetch.current().version
     if known and mine != known:
         way = f"this is Linux {mine}, try LINUX_TARBALL with {known}"
     else:

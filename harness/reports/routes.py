@@ -10,8 +10,8 @@ import re
 import xml.etree.ElementTree
 from dataclasses import dataclass, field
 
-from . import paths, toml
-from .errors import USAGE, LabError
+from .. import paths, toml
+from ..errors import USAGE, LabError
 
 REFUSED = "refused cleanly"
 MAPPED = "mapped as before"

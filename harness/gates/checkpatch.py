@@ -5,7 +5,8 @@ import fnmatch
 import os
 import re
 
-from . import packages, paths, process, tree
+from .. import packages, paths, process
+from ..source import trees
 
 # Signed-off-by is added when the series is sent.
 _OPTIONS = ("--strict", "--codespell", "--no-signoff", "--no-summary", "--terse",
@@ -29,7 +30,7 @@ _LINE = re.compile(r"^(?P<file>[^:]*):\d+: [A-Z]+:(?P<type>[A-Z_]+): ")
 def complaints(mail):
     """What checkpatch has to say of a mail, a line each, without EXCEPTIONS."""
     packages.need("style")
-    script = tree.tree("series") / "scripts/checkpatch.pl"
+    script = trees.tree("series") / "scripts/checkpatch.pl"
     done = process.run([script, *_OPTIONS, mail], cwd=script.parent.parent,
                        env={"PATH": _PATH})
     return filtered(done.stdout + done.stderr)
@@ -39,7 +40,7 @@ def unnoticed_caller():
     """Why a new caller of the attribute is not noticed by those who have to be asked,
     or ''."""
     packages.need("style")
-    top = tree.tree("series")
+    top = trees.tree("series")
     mail = paths.ROOT / "harness/tests/data/new-caller.patch"
     found = process.run([top / "scripts/get_maintainer.pl", "--no-git",
                          "--no-git-fallback", mail], cwd=top).stdout
