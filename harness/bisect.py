@@ -1,25 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """./lab bisect: the kernel builds and its suites pass after each patch."""
 
+import dataclasses
 import re
+from typing import Optional
 
-from . import model, packages, results, ui
-from .boot import cells, kernel
-from .source import trees
+from . import commands, model, packages, results, runner, ui
+from .boot import kernel
 from .check import Tally
-from .errors import BOOT, BUILD, FAILED, USAGE, LabError
+from .errors import BUILD, FAILED, USAGE, LabError
+from .gates import Finding
+from .source import trees
 
 KERNELS = ("x86_64", "arm64")   # one of each architecture
 
 
-def run(names=(), first=1):
+def run(names=(), first: int = 1, options: Optional[runner.Options] = None) -> int:
     """Build the kernels `names` after each patch from number `first` on, and boot
     those of their quick cells that have suites. Returns an exit status.
 
     LabError USAGE for a kernel or a number that does not exist; what is not the
     fault of a patch is raised.
     """
-    plan = model.load()
+    plan, options = model.load(), options or runner.Options()
     for name in names:
         if name not in plan.kernels:
             raise LabError(f"no kernel {name!r}: ./lab list shows them", USAGE)
@@ -27,48 +30,43 @@ def run(names=(), first=1):
     patches = trees.commits()
     if not 1 <= first <= len(patches):
         raise LabError(f"no patch {first}: there are {len(patches)}", USAGE)
-    chosen = [plan.kernels[name] for name in names or KERNELS]
-    packages.need("build", *{which.arch for which in chosen})
+    cells = [cell for cell in plan.cells.values() if cell.quick and cell.suites
+             and cell.kernel in (names or KERNELS)]
+    packages.need("build", *packages.for_cells(cells, plan))
     directory = results.new_run()
     tally = Tally()
     for number, (commit, subject) in enumerate(patches[first - 1:], first):
         ui.note(f"{number}/{len(patches)} {subject}")
-        where = trees.visit(commit)
-        for which in chosen:
-            built = _build(tally, number, which)
-            if built and (where / "kernel/dma/tests").is_dir():
-                _boots(tally, number, plan, built, directory / f"{number:04}")
+        tested = (trees.visit(commit) / "kernel/dma/tests").is_dir()
+        built = runner.build(plan, names or KERNELS, trees.VISITED, options)
+        for name, made in built.items():
+            tally.add(_built(number, name, made))
+        jobs = [runner.Job(cell, trees.VISITED) for cell in cells if tested
+                and not isinstance(built[cell.kernel], LabError)]
+        booted = runner.run(plan, jobs, dataclasses.replace(options, rebuild=False),
+                            directory / f"{number:04}")
+        for outcome in booted:
+            tally.add(_booted(number, outcome))
+            if outcome.failed or outcome.problem:
+                commands.explain(outcome)
     ui.conclusion(f"bisect: {len(patches) - first + 1} patches, {tally}")
     return tally.status
 
 
-def _build(tally, number, which):
-    """The Build of one kernel, or None."""
-    what = f"{number:2} {which.name} builds"
-    try:
-        built = kernel.build(which, trees.VISITED)
-    except LabError as err:
-        if err.status != BUILD:
-            raise
-        tally.one(what, str(err), BUILD)
-        return None
-    found = re.search(r"^.*\bwarning: .*$", kernel.log(built), re.M)
-    tally.one(what, found[0] if found else "", BUILD)
-    return built
+def _built(number, name, made):
+    """The Finding of a kernel; what is not the fault of the patch is raised."""
+    text = f"{number:2} {name} builds"
+    if isinstance(made, LabError):
+        if made.status != BUILD:
+            raise made
+        return Finding(text, str(made), BUILD)
+    warning = re.search(r"^.*\bwarning: .*$", kernel.log(made), re.M)
+    return Finding(text, warning[0] if warning else "", BUILD)
 
 
-def _boots(tally, number, plan, built, directory):
-    """Boot the suites that there are after this patch; all may skip in a cell."""
-    for cell in plan.cells.values():
-        if cell.kernel != built.kernel.name or not (cell.quick and cell.suites):
-            continue
-        try:
-            outcome = cells.run(cell, built, directory)
-        except LabError as err:
-            if err.status != BOOT:
-                raise
-            tally.one(f"{number:2} {cell.name}", str(err), BOOT)
-            continue
-        bad = outcome.failed or int(bool(outcome.problem))
-        tally.add(f"{number:2} {cell.name}: {outcome}", outcome.passed, bad,
-                  outcome.skipped, BOOT if outcome.hung else FAILED)
+def _booted(number, outcome):
+    """The Finding of a boot, in which all may skip: the suites come one by one."""
+    text = f"{number:2} {outcome.cell}: {outcome}"
+    bad = outcome.failed or outcome.problem
+    return Finding(text, "failed" if bad else "", outcome.status or FAILED, outcome.passed,
+                   outcome.failed or int(bool(bad)), outcome.skipped)

@@ -1,153 +1,110 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """./lab check: everything that has to hold, from the mails to the boots."""
 
-import re
-import sys
+from collections.abc import Iterator
+from typing import Optional
 
-from . import model, packages, paths, process, results, ui
-from .boot import cells, kernel
-from .gates import checkpatch, virtio
-from .reports import compare, routes
-from .source import mails, trees
-from .errors import APPLY, BOOT, BUILD, FAILED, PASS, STYLE, LabError
+from . import commands, model, packages, results, runner, ui
+from .errors import APPLY, FAILED, PASS, STYLE, USAGE, LabError
+from .gates import Finding, expected, harness, lint, series
+from .reports import compare
 
-# Failures of the series. Others, such as no network, end the check at once.
-_OURS = (APPLY, STYLE, BUILD, BOOT)
+GATES = ("harness", "lint", "mails", "boots")
 
 
 class Tally:
     """Counts what has passed and failed, and says each as it comes."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.passed = self.failed = self.skipped = 0
         self.status = PASS
 
-    def add(self, text, passed=0, failed=0, skipped=0, status=FAILED):
-        """Count a line; `status` is that of the whole check if it is the first to
-        fail."""
-        self.passed += passed
-        self.failed += failed
-        self.skipped += skipped
-        if failed and self.status == PASS:
-            self.status = status
-        ui.say(f"{'FAIL' if failed else 'ok  '}  {text}")
+    def add(self, finding: Finding) -> None:
+        """Count a finding; the status of all is that of the first that failed."""
+        self.passed += finding.passed
+        self.failed += finding.failed
+        self.skipped += finding.skipped
+        if finding.failed and self.status == PASS:
+            self.status = finding.status
+        ui.say(str(finding))
 
-    def one(self, text, problem="", status=FAILED):
-        """Count one thing that has passed, or failed with `problem`."""
-        if problem:
-            self.add(f"{text}: {problem}", failed=1, status=status)
-        else:
-            self.add(text, passed=1)
-
-    def __str__(self):
+    def __str__(self) -> str:
         text = f"{self.passed} passed, {self.failed} failed"
         return f"{text}, {self.skipped} skipped" if self.skipped else text
 
 
-def run(full=False):
+def run(full: bool = False, only: str = "", pin: bool = False,
+        options: Optional[runner.Options] = None) -> int:
     """Check everything, or all that is quick unless `full`; returns an exit status.
 
-    Raises LabError for what is not the fault of the series.
+    `only` names gates, with commas between; `pin` writes what the boots showed to
+    expected.toml. Raises LabError for what is not the fault of the series, before
+    there is a kernel to build.
     """
+    chosen = [name.strip() for name in only.split(",")] if only else list(GATES)
+    for name in chosen:
+        if name not in GATES:
+            raise LabError(f"no gate {name!r}: {', '.join(GATES)}", USAGE)
     plan = model.load()
+    cells = [cell for cell in plan.cells.values()
+             if not cell.bench and (cell.quick or full)]
+    packages.need("source", "style", *(
+        packages.for_cells(cells, plan) if "boots" in chosen else ()))
     tally = Tally()
-    packages.need("source", "build", "style", "guest",
-                  *{which.arch for which in plan.kernels.values()})
-    _harness(tally)
-    if _mails(tally):
-        directory = results.new_run()
-        boots = {}
-        for which in plan.kernels.values():
-            chosen = [cell for cell in plan.cells.values()
-                      if cell.kernel == which.name and not cell.bench
-                      and (cell.quick or full)]
-            if chosen or full and not any(cell.kernel == which.name
-                                          for cell in plan.cells.values()):
-                boots.update(_boots(tally, which, chosen, directory))
-        ui.note(f"results: {directory}")
-        _page(tally, plan, boots, full)
+    gates = {"harness": harness.findings, "lint": _lint, "mails": series.findings,
+             "boots": lambda: _boots(plan, cells, full, pin, options)}
+    for name in chosen:
+        for finding in gates[name]():
+            tally.add(finding)
+        if tally.status == APPLY:
+            break
     ui.conclusion(str(tally))
     return tally.status
 
 
-def _harness(tally):
-    """The harness's own tests, on recorded logs and small fakes."""
-    with ui.step("test the harness"):
-        done = process.run([sys.executable, "-m", "unittest", "discover",
-                            "-t", paths.ROOT, "-s", "harness/tests"], cwd=paths.ROOT)
-    ran = re.search(r"^Ran (\d+) tests? in .*\n\n(.*)$", done.stderr, re.M)
-    total, summary = (int(ran[1]), ran[2]) if ran else (0, "")
-    bad = sum(int(n) for n in re.findall(r"(?:failures|errors)=(\d+)", summary))
-    skipped = sum(int(n) for n in re.findall(r"skipped=(\d+)", summary))
-    if done.returncode and not bad or not total:
-        bad = 1
-    passed = max(total - bad - skipped, 0)
-    tally.add(f"harness: {passed} passed, {bad} failed, {skipped} skipped",
-              passed, bad, skipped)
-    if bad:
-        ui.note(done.stdout + done.stderr)
+def _lint() -> Iterator[Finding]:
+    said = lint.complaints()
+    yield Finding("the linter has nothing to say of the harness",
+                  f"{len(said)} complaints, the first: {said[0]}" if said else "", STYLE)
 
 
-def _mails(tally):
-    """The series as mails; False if there is no tree to go on with."""
-    try:
-        trees.tree("series")
-    except LabError as err:
-        if err.status != APPLY:
-            raise
-        tally.one("the series applies", str(err), APPLY)
-        return False
-    ui.note(trees.provenance())
-    count = len(trees.mails("series"))
-    tally.one(f"the series applies with no fuzz: {count} patches")
-    changes = mails.outdated()
-    tally.one("series/ is what ./lab refresh writes",
-              f"{', '.join(changes)} would change" if changes else "", STYLE)
-    for mail in trees.mails("series"):
-        found = checkpatch.complaints(mail)
-        tally.one(f"checkpatch and codespell: {mail.name}",
-                  f"{len(found)} complaints, the first: {found[0]}" if found else "",
-                  STYLE)
-    tally.one("a new caller of the attribute is noticed", checkpatch.unnoticed_caller(), STYLE)
-    tally.one(f"nothing is called {virtio.OLD_NAME} any more", virtio.leftovers())
-    tally.one("tools/virtio builds from the series", virtio.userspace(), BUILD)
-    return True
+def _boots(plan, cells, full, pin, options) -> Iterator[Finding]:
+    """The kernels, those without cells too if `full`, and the boots."""
+    options = options or runner.Options()
+    if full:
+        booted = {cell.kernel for cell in plan.cells.values()}
+        alone = [name for name in plan.kernels if name not in booted]
+        for name, made in runner.build(plan, alone, "series", options).items():
+            yield _built(name, made)
+    outcomes = []
+    for outcome in runner.run(plan, runner.jobs_of(cells, "series", options.repeat),
+                              options):
+        yield from _booted(outcome, pin)
+        outcomes.append(outcome)
+    if pin and expected.pin([outcome for outcome in outcomes
+                             if plan.cells[outcome.cell].suites]):
+        ui.note("expected.toml has been written")
+    if full:
+        yield Finding("docs/routes.md is what ./lab compare writes", compare.outdated(
+            plan, [outcome for outcome in outcomes if plan.cells[outcome.cell].suites
+                   and plan.kernels[plan.cells[outcome.cell].kernel].compare], options),
+                      STYLE)
 
 
-def _page(tally, plan, boots, full):
-    """docs/routes.md against the boots just made; on stock they are made if `full`."""
-    if not boots:
-        return
-    gaps = compare.gaps(boots)
-    tally.one("docs/routes.md names all tests and boots", gaps, STYLE)
-    if full and not gaps:
-        tally.one("docs/routes.md is what ./lab compare writes",
-                  compare.outdated(plan, boots), STYLE)
+def _built(name, made):
+    if isinstance(made, LabError):
+        return Finding(f"kernel {name}", str(made), made.status)
+    return Finding(f"kernel {name} builds from the series")
 
 
-def _boots(tally, which, chosen, directory):
-    """Build a kernel and boot its cells; returns {cell name: routes.Boot} of the
-    suites."""
-    made = {}
-    try:
-        built = kernel.build(which)
-    except LabError as err:
-        if err.status not in _OURS:
-            raise
-        tally.one(f"kernel {which.name}", str(err), err.status)
-        return made
-    tally.one(f"kernel {which.name} builds from the series")
-    for cell in chosen:
-        try:
-            outcome = cells.run(cell, built, directory)
-        except LabError as err:
-            if err.status not in _OURS:
-                raise
-            tally.one(cell.name, str(err), err.status)
-            continue
-        failed = outcome.failed or int(not outcome.ok)
-        tally.add(f"{cell.name}: {outcome}", outcome.passed, failed, outcome.skipped,
-                  BOOT if outcome.hung else FAILED)
-        if cell.suites and which.compare and not outcome.hung:
-            made[cell.name] = routes.read(directory / cell.name, outcome)
-    return made
+def _booted(outcome: results.Outcome, pin: bool) -> Iterator[Finding]:
+    bad = outcome.failed or int(not outcome.ok)
+    yield Finding(f"{outcome.cell}: {outcome}", "", outcome.status or FAILED,
+                  outcome.passed, bad, outcome.skipped)
+    commands.explain(outcome)
+    if outcome.ok and not pin:
+        changed = expected.differences(outcome)
+        if changed:
+            yield Finding(f"{outcome.cell} tests what it did before",
+                          f"{'; '.join(changed[:5])} (if that is right: ./lab check "
+                          "--pin)")

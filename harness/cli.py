@@ -3,16 +3,14 @@
 
 import argparse
 import contextlib
-import dataclasses
 import os
-import subprocess
 import sys
 
-from . import bisect, check, model, packages, process, results, ui
-from .boot import cells, guest, kernel
+from . import bisect, check, commands, model, packages, process, ui
+from .boot import kernel
 from .reports import bench, compare, demo
 from .source import mails, trees
-from .errors import (BOOT, ENVIRONMENT, FAILED, INTERRUPTED, PASS, USAGE, LabError)
+from .errors import ENVIRONMENT, FAILED, INTERRUPTED, PASS, USAGE, LabError
 
 EPILOG = """exit status: 0 pass, 1 a test failed, 2 usage, 3 fetch or hash, 4 does not
 apply, 5 style check, 6 build, 7 boot hung or panicked, 8 environment,
@@ -27,15 +25,15 @@ class Parser(argparse.ArgumentParser):
 
 
 def _demo(args):
-    return demo.run(args.tree, args.cell)
+    return demo.run(args.tree, args.cell, args.beside or "", commands.options(args))
 
 
 def _check(args):
-    return check.run(args.full)
+    return check.run(args.full, args.only or "", args.pin, commands.options(args))
 
 
 def _bisect(args):
-    return bisect.run(args.kernel, args.first)
+    return bisect.run(args.kernel, args.first, commands.options(args))
 
 
 def _tree(args):
@@ -63,82 +61,12 @@ def _build(args):
     return PASS
 
 
-def _run(chosen, plan, name, rebuild=True):
-    """Boot the cells `chosen`, building their kernels first; an exit status."""
-    built = {}
-    for cell in chosen:
-        if cell.kernel not in built:
-            which = plan.kernel_of(cell)
-            built[cell.kernel] = (kernel.build if rebuild else kernel.at)(which, name)
-    directory = results.new_run()
-    outcomes = []
-    for cell in chosen:
-        outcomes.append(cells.run(cell, built[cell.kernel], directory))
-        ui.say(f"{'ok  ' if outcomes[-1].ok else 'FAIL'}  {cell.name}: {outcomes[-1]}")
-        if not outcomes[-1].ok:
-            ui.note(f"      {directory / cell.name}")
-    bad = [outcome for outcome in outcomes if not outcome.ok]
-    ui.conclusion(f"{len(outcomes) - len(bad)} of {len(outcomes)} cells passed; results: "
-                  f"{directory}")
-    if any(outcome.hung for outcome in bad):
-        return BOOT
-    return FAILED if bad else PASS
-
-
-def _kunit(args):
-    plan = model.load()
-    chosen = plan.pick(args.cell or ["*"])
-    if args.cell and any(not cell.suites for cell in chosen):
-        raise LabError("not all of these cells run KUnit suites: ./lab boot runs any",
-                       USAGE)
-    return _run([cell for cell in chosen if cell.suites], plan, args.tree)
-
-
-def _boot(args):
-    plan = model.load()
-    return _run(plan.pick(args.cell), plan, args.tree)
-
-
 def _compare(args):
-    return compare.run(args.cell)
+    return compare.run(args.cell, commands.options(args))
 
 
 def _bench(args):
-    return bench.run(args.cell, args.write)
-
-
-def _again(args):
-    plan = model.load()
-    last, name = results.latest()
-    chosen = args.cell or [cell for cell, outcome in last.items() if not outcome.ok]
-    return _run(plan.pick(chosen or list(last)), plan, name, rebuild=False)
-
-
-def _shell(args):
-    plan = model.load()
-    chosen = plan.pick([args.cell])
-    if len(chosen) != 1:
-        raise LabError(f"{args.cell} names {len(chosen)} cells, a shell wants one", USAGE)
-    cell = chosen[0]
-    if not plan.kernel_of(cell).target.native:
-        raise LabError(f"{cell.name} is {plan.kernel_of(cell).arch}, and the shell is "
-                       "this machine's busybox", USAGE)
-    packages.need("guest")
-    built = kernel.build(plan.kernel_of(cell), args.tree)
-    words = [word for word in cell.args if not word.startswith("demo=")]
-    cell = dataclasses.replace(cell, args=words,
-                               devices=cell.devices or ["edu,dma_mask=0xffffffff"])
-    cmd = cells.command(cell, built, built.dir, ["kunit.enable=0", "demo=shell"],
-                        guest.initramfs(built, shell=True))
-    cmd[cmd.index("stdio")] = "mon:stdio"
-    ui.note("a shell in the guest: exit ends it, Ctrl-A X ends QEMU")
-    # The terminal is the guest's: no process group of its own, unlike in run().
-    with subprocess.Popen(cmd) as child:
-        try:
-            return PASS if child.wait() == 0 else BOOT
-        except BaseException:
-            child.kill()
-            raise
+    return bench.run(args.cell, args.write, commands.options(args))
 
 
 def _doctor(_args):
@@ -170,10 +98,10 @@ def _parser():
                     formatter_class=argparse.RawDescriptionHelpFormatter,
                     description="DMA_ATTR_REQUIRE_COHERENT: the series, and what shows "
                     "that it works.")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     def add(name, function, text):
-        command = commands.add_parser(name, help=text, description=text)
+        command = subparsers.add_parser(name, help=text, description=text)
         command.set_defaults(function=function)
         return command
 
@@ -199,21 +127,21 @@ def _parser():
     add("refresh", _refresh, "write series/ from the commits of the series tree")
     command = of_tree(add("build", _build, "build kernels"))
     command.add_argument("kernel", nargs="*", help="default: all")
-    command = of_tree(add("kunit", _kunit, "build, boot and run KUnit suites"))
+    command = of_tree(add("kunit", commands.kunit, "build, boot and run KUnit suites"))
     command.add_argument("cell", nargs="*", help="default: all that have suites")
     command = add("compare", _compare, "run the suites on stock too, write "
                   "docs/routes.md")
     command.add_argument("cell", nargs="*",
                          help="default: all that have suites; only that is written")
-    command = of_tree(add("boot", _boot, "build and boot cells"))
+    command = of_tree(add("boot", commands.boot, "build and boot cells"))
     command.add_argument("cell", nargs="+")
     command = add("bench", _bench, "count what the series costs, in instructions")
     command.add_argument("cell", nargs="*", help="default: all that do that")
     command.add_argument("--write", action="store_true",
                          help="write docs/performance.md as well")
-    command = add("again", _again, "boot cells of the last run without building")
+    command = add("again", commands.again, "boot cells of the last run without building")
     command.add_argument("cell", nargs="*", help="default: those that failed, else all")
-    command = of_tree(add("shell", _shell, "a shell in the guest of a cell"))
+    command = of_tree(add("shell", commands.shell, "a shell in the guest of a cell"))
     command.add_argument("cell")
     add("doctor", _doctor, "say what this machine has and lacks")
     add("list", _list, "list kernels and cells")

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from . import paths
-from .errors import ENVIRONMENT, LabError
+from .errors import ENVIRONMENT, INTERRUPTED, LabError
 
 NAME = "dma-require-coherent"
 EMAIL = "noreply@example.org"
@@ -33,6 +33,23 @@ def catch_termination():
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, interrupt)
+
+
+_running = set()                # what run() has started, in any thread
+_ending = False
+
+
+@contextlib.contextmanager
+def ending():
+    """End whatever run() has started in any thread; nothing more starts meanwhile."""
+    global _ending
+    _ending = True
+    try:
+        for child in list(_running):
+            _kill(child)
+        yield
+    finally:
+        _ending = False
 
 
 def last_line(text):
@@ -97,6 +114,8 @@ def _kill(child):
 
 
 def _start(cmd, **popen):
+    if _ending:
+        raise LabError(f"{cmd[0]}: interrupted", INTERRUPTED)
     try:
         return subprocess.Popen(cmd, start_new_session=True, text=True,
                                 encoding="utf-8", errors="replace", **popen)
@@ -149,6 +168,7 @@ def run(cmd, *, cwd=None, env=None, log=None, timeout=None, input=None,
         child = _start(cmd, cwd=cwd, env=_environment(env), stdout=out, stderr=err,
                        stdin=subprocess.DEVNULL if input is None else subprocess.PIPE)
         stdout = stderr = ""
+        _running.add(child)
         try:
             stdout, stderr = child.communicate(input, timeout)
         except subprocess.TimeoutExpired as expired:
@@ -159,6 +179,8 @@ def run(cmd, *, cwd=None, env=None, log=None, timeout=None, input=None,
         except BaseException:
             _kill(child)
             raise
+        finally:
+            _running.discard(child)
     if log:
         with open(log, "rb") as written:
             written.seek(begin)

@@ -7,10 +7,11 @@ import shlex
 import shutil
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 from . import paths
-from .errors import USAGE, LabError
+from .errors import BOOT, FAILED, PASS, USAGE, LabError
 
 KEEP = 20                       # runs
 
@@ -20,30 +21,49 @@ _SPLAT = re.compile(
     r"\bKernel panic - not syncing|\bOops: |INFO: (task|rcu|possible|trying)|"
     r"DMA-API: .*(device driver|cacheline tracking|exceeded \d+ overlapping)")
 _STATUS = {"PASS": "passed", "SKIP": "skipped"}
+_KTAP = re.compile(r"^( *)(?:# Subtest: (\w+)$|(not )?ok \d+ (.*)$|# .*: (?:EXPECTATION|"
+                   r"ASSERTION) FAILED at (\S+)$)")
 
 
 @dataclass
 class Outcome:
-    """What a cell came to: its counts, and why it failed if the counts do not say."""
+    """What the boot of a cell came to, and what was booted."""
 
     cell: str
+    tree: str = "series"
     passed: int = 0
     failed: int = 0
     skipped: int = 0
-    problem: str = ""
-    hung: bool = False          # or panicked, or never got as far as a test
+    problem: str = ""           # why it failed, if the counts do not say
+    status: int = PASS          # the exit status that it would be alone
+    failures: list[str] = field(default_factory=list)   # a line each
+    commit: str = ""            # of the tree that the kernel was built from
+    version: str = ""           # of the kernel
+    image: str = ""             # sha256 of what QEMU was given
+    accelerator: str = ""       # of QEMU
+    seconds: float = 0          # that the boot took
+    directory: str = ""         # of its files
 
     @property
-    def ok(self):
+    def ok(self) -> bool:
         """Whether all that ran has passed, and something has."""
         return not self.failed and not self.problem and self.passed > 0
 
-    def __str__(self):
+    @property
+    def hung(self) -> bool:
+        """Whether it hung or panicked, or never got as far as a test."""
+        return self.status == BOOT
+
+    def fail(self, problem: str, status: int) -> None:
+        """Note why there are no results, or none to rely on."""
+        self.problem, self.status = problem, status
+
+    def __str__(self) -> str:
         text = f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
         return f"{text}: {self.problem}" if self.problem else text
 
 
-def new_run():
+def new_run() -> Path:
     """A new directory for the results of one run; old runs beyond KEEP go."""
     top = paths.results()
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
@@ -61,65 +81,106 @@ def new_run():
     return run
 
 
-def runs():
+def runs() -> list[Path]:
     """The directories of all runs, newest first."""
     return sorted((path for path in paths.results().iterdir() if path.is_dir()),
                   reverse=True)
 
 
-def latest():
-    """({cell: Outcome}, tree) of the newest run; LabError USAGE if there is none."""
+def outcomes(run: Path) -> list[Outcome]:
+    """All Outcomes kept below the directory `run`, of whatever command."""
+    made = []
+    for path in sorted(run.rglob("outcome.json")):
+        try:
+            made.append(Outcome(**json.loads(path.read_text("utf-8"))))
+        except (TypeError, ValueError):
+            raise LabError(f"{path} is of another version of the lab: run the command "
+                           "that made it again", USAGE) from None
+    return made
+
+
+def latest() -> list[Outcome]:
+    """The Outcomes of the newest run that has any; LabError USAGE if there is none."""
     for run in runs():
-        found, tree = {}, None
-        for path in sorted(run.glob("*/outcome.json")):
-            kept = json.loads(path.read_text("utf-8"))
-            tree = kept.pop("tree")
-            found[path.parent.name] = Outcome(**kept)
-        if found:
-            return found, tree
+        made = outcomes(run)
+        if made:
+            return made
     raise LabError("nothing to repeat: ./lab demo or ./lab kunit first", USAGE)
 
 
-def save(where, outcome, tree, cmd):
-    """Keep `outcome`, the tree it is of and the argv that led to it in `where`."""
-    text = json.dumps({**asdict(outcome), "tree": tree}, indent=1) + "\n"
-    paths.replace(where / "outcome.json", text.encode())
-    line = " ".join(shlex.quote(str(word)) for word in cmd)
-    paths.replace(where / "command", f"{line}\n".encode())
+def save(outcome: Outcome, command: list) -> None:
+    """Keep `outcome` in its directory, and the argv that led to it as a script."""
+    directory = Path(outcome.directory)
+    paths.replace(directory / "outcome.json",
+                  (json.dumps(asdict(outcome), indent=1) + "\n").encode())
+    line = " ".join(shlex.quote(str(word)) for word in command)
+    paths.replace(directory / "command", f"#!/bin/sh\nexec {line}\n".encode())
+    (directory / "command").chmod(0o755)
 
 
-def judge(cell, report, console, ran=""):
-    """The Outcome of a boot, from what kunit.py made of it.
+def judge(outcome: Outcome, error: str = "") -> None:
+    """Complete `outcome` from the files in its directory.
 
-    report   path of the JSON that kunit.py wrote; may not exist
-    console  all that the kernel printed
-    ran      what kunit.py itself printed, or why QEMU was ended
+    Those are the console, the KTAP in it, and results.json of kunit.py. `error` is
+    why QEMU did not end by itself, or with an error.
     """
-    outcome = Outcome(cell)
-    if report.exists():
-        _count(json.loads(report.read_text("utf-8")), outcome)
+    directory = Path(outcome.directory)
+    console = (directory / "console.log").read_text("utf-8", errors="replace")
+    for path, status in cases(directory).items():
+        name = _STATUS.get(status, "failed")
+        setattr(outcome, name, getattr(outcome, name) + 1)
+    outcome.failures = failures((directory / "ktap.log").read_text("utf-8"))
     splat = _SPLAT.search(console)
     if "Kernel panic - not syncing" in console:
-        outcome.problem, outcome.hung = "the kernel panicked", True
-    elif "timed out after" in ran:
-        outcome.problem, outcome.hung = "the boot hung", True
+        outcome.fail("the kernel panicked", BOOT)
+    elif error:
+        outcome.fail(error, BOOT)
     elif not outcome.passed + outcome.failed + outcome.skipped:
-        outcome.problem, outcome.hung = "no test has run", True
+        outcome.fail("no test has run", BOOT)
     elif splat:
         line = console[splat.start():].split("\n", 2)
-        line = line[1] if "cut here" in line[0] and len(line) > 1 else line[0]
-        outcome.problem = f"the kernel complained: {line.strip()}"
-    return outcome
+        first = line[1] if "cut here" in line[0] and len(line) > 1 else line[0]
+        outcome.fail(f"the kernel complained: {first.strip()}", FAILED)
+    elif not outcome.ok:
+        outcome.status = FAILED
 
 
-def skips(ktap):
+def cases(directory: Path) -> dict:
+    """{names of suite, case and parameter: PASS, FAIL, SKIP or ERROR} of a boot, as
+    kunit.py says; empty if it got nothing to read."""
+    def walk(group, names):
+        for case in group.get("test_cases", []):
+            yield (*names, case["name"]), case["status"]
+        for sub in group.get("sub_groups", []):
+            yield from walk(sub, (*names, sub["name"]))
+
+    report = directory / "results.json"
+    return dict(walk(json.loads(report.read_text("utf-8")), ())) if report.exists() else {}
+
+
+def failures(ktap: str) -> list[str]:
+    """What failed in the text `ktap`: 'suite.case (parameter): expectation at place'."""
+    found, suite, case, place, said = [], "", "", "", []
+    for line in ktap.splitlines():
+        token = _KTAP.match(line)
+        if not token:
+            if place and len(said) < 3:
+                said.append(" ".join(line.split()))
+            continue
+        indent, subtest, bad, name, at = token.groups()
+        depth = len(indent) // 4        # 0 a suite, 1 a case, 2 a parameter
+        if subtest:
+            suite, case = (subtest, "") if depth < 2 else (suite, subtest)
+        elif at:
+            place, said = (place, said) if place else (at, [])
+        else:
+            if bad and (depth == 2 or depth == 1 and name != case):
+                label = f"{suite}.{case} ({name})" if depth == 2 else f"{suite}.{name}"
+                found.append(f"{label}: {' '.join(said)} at {place}" if place else label)
+            place, said = "", []
+    return found
+
+
+def skips(ktap: str) -> Counter:
     """What tests in the text `ktap` said when they skipped: {reason: how often}."""
     return Counter(re.findall(r"# SKIP (.+)", ktap))
-
-
-def _count(group, outcome):
-    for case in group.get("test_cases", []):
-        field = _STATUS.get(case["status"], "failed")
-        setattr(outcome, field, getattr(outcome, field) + 1)
-    for sub in group.get("sub_groups", []):
-        _count(sub, outcome)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Kernels: built out of tree by the kernel's own kunit.py, one directory each."""
 
+import functools
 import os
 import re
 import sys
@@ -34,6 +35,19 @@ class Build:
     def image(self):
         """What QEMU boots."""
         return self.dir / self.kernel.target.image
+
+    @functools.cached_property
+    def commit(self):
+        """The commit that the source is at, with a + if it has changes besides."""
+        changed = trees.git("status", "--porcelain", "--untracked-files=no",
+                            cwd=self.source)
+        return trees.git("rev-parse", "HEAD", cwd=self.source) + "+" * bool(changed)
+
+    @functools.cached_property
+    def version(self):
+        """What uname -r says of the kernel."""
+        release = self.dir / "include/config/kernel.release"
+        return release.read_text("utf-8").strip() if release.exists() else ""
 
     def parse(self, *args):
         """The argv of kunit.py parse."""

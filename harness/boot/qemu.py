@@ -3,14 +3,13 @@
 
 import json
 import os
-import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 from .. import packages, paths, process, ui
 from ..model import ARCHES
-from ..errors import BOOT, ENVIRONMENT, LabError
+from ..errors import BOOT, ENVIRONMENT, USAGE, LabError
 
 XEN = ["com1=115200,8n1", "console=com1", "loglvl=error", "guest_loglvl=error"]
 
@@ -19,23 +18,6 @@ XEN = ["com1=115200,8n1", "console=com1", "loglvl=error", "guest_loglvl=error"]
 COUNTING = ["-icount", "shift=0,sleep=off", "-rtc", "base=2026-01-01,clock=vm"]
 
 _PROBE = 15                     # seconds for a kernel to say its first word
-
-# kunit.py asks QEMU for kvm, hvf and tcg in turn, and QEMU takes kvm as soon as
-# the device opens. Where that hangs, this stands in front of QEMU in PATH.
-_SHIM = """#!/bin/sh
-n=$#
-while [ $n -gt 0 ]; do
-	if [ "$1" = -accel ] && [ "$2" != tcg ]; then
-		shift 2
-		n=$((n - 2))
-	else
-		set -- "$@" "$1"
-		shift
-		n=$((n - 1))
-	fi
-done
-exec {qemu} "$@"
-"""
 
 
 def binary(arch):
@@ -124,15 +106,16 @@ def accelerator(arch, image):
     host = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     known = paths.cache() / "accelerator.json"
     key = f"{host} {version}"
-    try:
-        answer = json.loads(known.read_text(encoding="utf-8"))[key]
-    except (OSError, ValueError, KeyError):
-        with ui.step("try whether KVM boots Linux here"):
-            answer = "kvm" if _speaks(arch, image) else "tcg"
-        paths.replace(known, json.dumps({key: answer}).encode())
-        if answer == "tcg":
-            ui.note("/dev/kvm is there but does not boot Linux: using TCG")
-    return answer
+    with paths.lock("accelerator"):
+        try:
+            return json.loads(known.read_text(encoding="utf-8"))[key]
+        except (OSError, ValueError, KeyError):
+            with ui.step("try whether KVM boots Linux here"):
+                answer = "kvm" if _speaks(arch, image) else "tcg"
+            paths.replace(known, json.dumps({key: answer}).encode())
+            if answer == "tcg":
+                ui.note("/dev/kvm is there but does not boot Linux: using TCG")
+            return answer
 
 
 def _speaks(arch, image):
@@ -143,28 +126,32 @@ def _speaks(arch, image):
         return "Linux version" in (late.output or "")
 
 
-def environment(arch, image):
-    """The environment in which kunit.py starts QEMU with the right accelerator."""
-    if accelerator(arch, image) == "kvm":
-        return {}
-    shims = paths.cache() / "tcg"
-    shim = shims / ARCHES[arch].qemu
-    paths.replace(shim, _SHIM.replace("{qemu}", shlex.quote(binary(arch))).encode())
-    shim.chmod(0o755)
-    return {"PATH": f"{shims}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
-
-
 def boot(cmd, *, timeout, log):
     """Run QEMU until it ends; returns the console, which `log` keeps too.
 
-    LabError BOOT if it takes longer than `timeout` seconds or fails to start.
+    LabError BOOT if it takes longer than `timeout` seconds, which TIMEOUT_FACTOR in
+    the environment stretches, or if QEMU fails.
     """
     paths.remove(log)
+    timeout *= factor()
     try:
         done = process.run(cmd, log=log, timeout=timeout)
     except subprocess.TimeoutExpired:
-        raise LabError(f"the boot hung: timed out after {timeout} s, see {log}",
-                       BOOT) from None
+        raise LabError(f"the boot hung: timed out after {timeout:g} s (on a slow machine "
+                       "set TIMEOUT_FACTOR)", BOOT) from None
     if done.returncode:
-        raise LabError(f"QEMU: {process.last_line(done.stdout)} (log: {log})", BOOT)
+        raise LabError(f"QEMU: {process.last_line(done.stdout)}", BOOT)
     return done.stdout
+
+
+def factor() -> float:
+    """By what TIMEOUT_FACTOR stretches the time that a boot may take: 1 or more."""
+    given = os.environ.get("TIMEOUT_FACTOR", "1")
+    try:
+        number = float(given)
+    except ValueError:
+        number = 0
+    if not 1 <= number <= 1000:
+        raise LabError(f"TIMEOUT_FACTOR={given}: a number from 1 to 1000 is wanted",
+                       USAGE)
+    return number

@@ -1,2 +1,28 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What has to hold of the series without a boot of it."""
+"""What has to hold of the series: each gate yields Findings, which ./lab check counts."""
+
+from dataclasses import dataclass
+
+from ..errors import FAILED
+
+
+@dataclass
+class Finding:
+    """A line of ./lab check: one thing that holds unless there is a `problem`, or
+    the counts of many."""
+
+    text: str
+    problem: str = ""
+    status: int = FAILED        # of ./lab if this is the first problem
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+
+    def __post_init__(self):
+        if not self.passed + self.failed + self.skipped:
+            self.failed = int(bool(self.problem))
+            self.passed = 1 - self.failed
+
+    def __str__(self):
+        problem = f": {self.problem}" if self.problem else ""
+        return f"{'FAIL' if self.failed else 'ok  '}  {self.text}{problem}"

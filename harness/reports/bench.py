@@ -6,14 +6,16 @@ kernel's own tools/dma under QEMU with a clock that counts instructions, in base
 stock and the series. The figures of a run are kept as figures.json beside its boots.
 """
 
+import dataclasses
 import json
 import re
 from collections import defaultdict
+from pathlib import Path
+from typing import Optional
 
-from .. import model, packages, paths, process, results, ui
-from ..boot import cells, kernel, qemu
+from .. import model, paths, process, results, runner, ui
+from ..boot import kernel, qemu
 from . import figures
-from ..source import fetch
 from ..errors import BOOT, BUILD, ENVIRONMENT, FAILED, PASS, USAGE, LabError
 
 TREES = {"base": "base-suites", "stock": "stock-suites", "series": "series-suites"}
@@ -118,14 +120,15 @@ def _growth(old, new):
 
 # -- measuring ---------------------------------------------------------------
 
-def run(patterns=(), write=False):
+def run(patterns=(), write: bool = False,
+        options: Optional[runner.Options] = None) -> int:
     """Build and boot the three trees, print the tables; returns an exit status.
 
     The cells are those that `patterns` names, or all that count instructions.
     `write` makes docs/performance.md of the figures as well, if they are good. FAILED
     if the series executes an instruction more than base anywhere, or than stock with
-    the attribute, or if two boots differ. Raises what kernel.build() and cells.run()
-    raise, and LabError for a boot that failed or that printed no figures.
+    the attribute, or if two boots differ. Raises LabError for a kernel or a boot that
+    cannot be had or that printed no figures.
     """
     plan = model.load()
     chosen = plan.pick(patterns or ["*"])
@@ -136,10 +139,19 @@ def run(patterns=(), write=False):
         raise LabError("docs/performance.md is of all cells: --write without any",
                        USAGE)
     chosen = [cell for cell in chosen if cell.bench]
-    packages.need("build", "guest", *{plan.kernel_of(cell).arch for cell in chosen})
     directory = results.new_run()
-    found = {"version": fetch.current().version, "boots": BOOTS, "arches": [
-        _measure(cell, plan.kernel_of(cell), directory) for cell in chosen]}
+    options = dataclasses.replace(options or runner.Options(), keep_going=False)
+    outcomes = list(runner.run(
+        plan, [runner.Job(cell, tree, number + 1) for cell in chosen
+               for tree in TREES.values() for number in range(BOOTS)],
+        options, directory))
+    if not outcomes:
+        return PASS
+    version = outcomes[0].version.partition("-")[0]
+    found = {"version": version, "boots": BOOTS, "arches": [
+        _measure(cell, plan.kernel_of(cell), directory,
+                 [outcome for outcome in outcomes if outcome.cell == cell.name])
+        for cell in chosen]}
     paths.replace(directory / "figures.json",
                   (json.dumps(found, indent=1) + "\n").encode())
     for arch in found["arches"]:
@@ -165,16 +177,14 @@ def run(patterns=(), write=False):
     return FAILED if problems else PASS
 
 
-def _measure(cell, which, directory):
+def _measure(cell, which, directory, outcomes):
     """The figures of one architecture, as they are kept in figures.json."""
-    built = {name: kernel.build(which, source) for name, source in TREES.items()}
-    found, umem, tools = {}, {}, {}
-    for name, kind in built.items():
-        boots = [_boot(cell, kind, directory / f"{name}-{number + 1}")
-                 for number in range(BOOTS)]
-        found[name] = [counted for counted, _, _ in boots]
-        umem[name] = [registered for _, registered, _ in boots]
-        tools[name] = boots[-1][2]
+    built = {name: kernel.at(which, tree) for name, tree in TREES.items()}
+    boots = {name: [_figures(outcome) for outcome in outcomes if outcome.tree == tree]
+             for name, tree in TREES.items()}
+    found, umem, tools = ({name: [figures_of_boot[n] for figures_of_boot in boots[name]]
+                           for name in TREES} for n in range(3))
+    tools = {name: both[-1] for name, both in tools.items()}
     code = {name: _functions(kind) for name, kind in built.items()}
     target = which.target
     return {
@@ -230,17 +240,15 @@ def _first_line(cmd):
     return process.run(cmd, check_status=ENVIRONMENT).stdout.split("\n", 1)[0]
 
 
-def _boot(cell, built, where):
-    """(pairs(), umems(), latencies()) of a boot of `cell`; LabError if it is not a
-    good one."""
-    outcome = cells.run(cell, built, where)
+def _figures(outcome):
+    """(pairs(), umems(), latencies()) of a boot; LabError if it is not a good one."""
+    name = f"{outcome.cell} of {outcome.tree}"
     if not outcome.ok or outcome.skipped:
-        raise LabError(f"{cell.name} of {built.source.name}: {outcome}, see "
-                       f"{where / cell.name}", BOOT if outcome.hung else FAILED)
-    console = (where / cell.name / "console.log").read_text(encoding="utf-8",
-                                                            errors="replace")
+        raise LabError(f"{name}: {outcome}, see {outcome.directory}",
+                       BOOT if outcome.hung else FAILED)
+    console = (Path(outcome.directory) / "console.log").read_text(encoding="utf-8",
+                                                                  errors="replace")
     counted, registered, tool = pairs(console), umems(console), latencies(console)
     if not counted or not registered or len(tool) != len(MODES):
-        raise LabError(f"{cell.name} of {built.source.name} printed no figures, see "
-                       f"{where / cell.name}", FAILED)
+        raise LabError(f"{name} printed no figures, see {outcome.directory}", FAILED)
     return counted, registered, tool

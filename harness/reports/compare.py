@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """./lab compare: the suites on stock and on the series, side by side."""
 
-from .. import model, packages, paths, results, ui
-from ..boot import cells, kernel
+from pathlib import Path
+from typing import Optional
+
+from .. import model, paths, runner, ui
 from . import routes
 from ..source import trees
 from ..errors import FAILED, PASS, USAGE, LabError
@@ -15,13 +17,13 @@ def page():
     return paths.ROOT / "docs" / "routes.md"
 
 
-def run(patterns=()):
+def run(patterns=(), options: Optional[runner.Options] = None) -> int:
     """Boot the cells that `patterns` names, or all that have suites, on both kernels;
     print the table, and write the page if it is of all cells.
 
-    Returns PASS if the series did in every row what it has to, else FAILED. Raises
-    what kernel.build() and cells.run() raise; that stock fails, hangs or crashes is
-    a result like any other.
+    Returns PASS if the series did in every row what it has to, else FAILED, or what
+    runner.status() says of a kernel or a boot that could not be had; that stock fails,
+    hangs or crashes is a result like any other.
     """
     plan = model.load()
     chosen = plan.pick(patterns or ["*"])
@@ -29,28 +31,37 @@ def run(patterns=()):
         raise LabError("not all of these cells run KUnit suites", USAGE)
     chosen = [cell for cell in chosen if cell.suites and plan.kernel_of(cell).compare]
     routes.untested()           # to hear of a mistake there before it all boots
-    packages.need("build", *{plan.kernel_of(cell).arch for cell in chosen})
-    stock = boot_all(plan, chosen, STOCK)
-    series = boot_all(plan, chosen, "series")
-    boots = {name: (stock[name], series[name]) for name in series}
+    outcomes = boot(plan, chosen, (STOCK, "series"), options)
+    if not outcomes:
+        return PASS
+    boots = pairs(outcomes)
     text = routes.page(plan, boots, trees.provenance())
     ui.say(text)
-    sound = all(boot.results and not boot.problem for boot in series.values())
-    return _conclude(routes.rows(boots), sound, text, not patterns)
+    sound = all(series.results and not series.problem for _, series in boots.values())
+    _conclude(routes.rows(boots), sound, text, not patterns)
+    broken = runner.status(outcome for outcome in outcomes if outcome.tree == "series")
+    right = boots and sound and all(row.right for row in routes.rows(boots))
+    return broken or (PASS if right else FAILED)
 
 
-def boot_all(plan, chosen, name):
-    """{cell name: routes.Boot} of the cells `chosen` on the tree `name`."""
-    built = {cell.kernel: None for cell in chosen}
-    for which in built:
-        built[which] = kernel.build(plan.kernels[which], name)
-    directory = results.new_run()
-    made = {}
-    for cell in chosen:
-        outcome = cells.run(cell, built[cell.kernel], directory)
-        made[cell.name] = routes.read(directory / cell.name, outcome)
-        ui.note(f"      {cell.name} on {name}: {outcome}")
-    return made
+def boot(plan, cells, names, options=None) -> list:
+    """The Outcomes of `cells` on the trees `names`, each said as it comes."""
+    outcomes = []
+    for outcome in runner.run(plan, [runner.Job(cell, name) for name in names
+                                     for cell in cells], options):
+        ui.note(f"      {outcome.cell} on {outcome.tree}: {outcome}")
+        outcomes.append(outcome)
+    return outcomes
+
+
+def pairs(outcomes) -> dict:
+    """{cell name: (routes.Boot of stock, of the series)} of `outcomes` of both."""
+    made: dict = {}
+    for outcome in outcomes:
+        made.setdefault(outcome.cell, {})[outcome.tree] = \
+            routes.read(Path(outcome.directory), outcome)
+    return {name: (both[STOCK], both["series"]) for name, both in made.items()
+            if len(both) == 2}
 
 
 def _conclude(rows, sound, text, whole):
@@ -67,16 +78,15 @@ def _conclude(rows, sound, text, whole):
         what = "written" if paths.replace(page(), text.encode()) else "as it was"
     ui.conclusion(f"compare: {len(rows)} rows, stock differs in {differ}, the series is "
                   f"wrong in {len(wrong)}; docs/routes.md {what}")
-    return PASS if rows and sound and not wrong else FAILED
 
 
-def outdated(plan, series):
-    """Why the page is not what run() would write after the boots `series` ({cell
-    name: routes.Boot}), for which stock is booted; "" if it is."""
-    stock = boot_all(plan, [cell for cell in plan.cells.values()
-                            if cell.name in series], STOCK)
-    boots = {name: (stock[name], series[name]) for name in stock}
-    text = routes.page(plan, boots, trees.provenance())
+def outdated(plan, series, options=None) -> str:
+    """Why the page is not what run() would write after the boots `series` (Outcomes),
+    for which stock is booted; "" if it is."""
+    names = {outcome.cell for outcome in series}
+    stock = boot(plan, [cell for name, cell in plan.cells.items() if name in names],
+                 (STOCK,), options)
+    text = routes.page(plan, pairs([*stock, *series]), trees.provenance())
     old = page().read_text(encoding="utf-8") if page().exists() else ""
     changed = [new for new, kept in zip(text.splitlines(), old.splitlines())
                if new != kept]
@@ -85,12 +95,3 @@ def outdated(plan, series):
 
 def _first(lines):
     return f", from: {lines[0]}" if lines else ""
-
-
-def gaps(series):
-    """The same without booting stock: which tests and boots of `series` the page does
-    not name, or names in vain."""
-    text = page().read_text(encoding="utf-8") if page().exists() else ""
-    found = routes.gaps(text, {name: set(boot.results)
-                               for name, boot in series.items()})
-    return f"{'; '.join(found)}: ./lab compare writes it anew" if found else ""

@@ -4,23 +4,25 @@
 import contextlib
 import json
 import re
+from pathlib import Path
+from typing import Optional
 
-from .. import model, packages, results, ui
-from ..boot import cells, kernel
-from ..errors import BOOT, FAILED, PASS, USAGE, LabError
+from .. import commands, model, runner, ui
+from ..errors import PASS, USAGE, LabError
 
 _ROW = re.compile(r"# row: (\{.*\})")
-_HEAD = ("boot", "mapping request", "page", "answer", "device wrote", "process sees",
+_HEAD = ("scenario", "mapping request", "page", "answer", "device wrote", "process sees",
          "what happened")
 
 
-def run(name="series", patterns=()):
-    """Build tree `name`, boot the demo's scenarios, print the table.
+def run(tree: str = "series", patterns=(), beside: str = "",
+        options: Optional[runner.Options] = None) -> int:
+    """Boot the demo's scenarios on `tree`, and on the tree `beside` if one is named;
+    print the table.
 
-    The scenarios are those that `patterns` names, or the quick ones.
-
-    Returns an exit status: FAILED if a row is not as it has to be, BOOT if a boot
-    hung or panicked. Raises what kernel.build() and cells.run() raise.
+    The scenarios are those that `patterns` names, or the quick ones. Returns an exit
+    status: FAILED if a row of `tree` is not as it has to be, BOOT if a boot hung or
+    panicked; what is wrong with the tree beside is what it is there to show.
     """
     plan = model.load()
     chosen = plan.pick(patterns or ["*"])
@@ -29,24 +31,24 @@ def run(name="series", patterns=()):
                        USAGE)
     chosen = [cell for cell in chosen
               if cell.demo in model.ROWS and (patterns or cell.quick)]
-    packages.need("build", "guest", *{plan.kernel_of(cell).arch for cell in chosen})
-    built = {cell.kernel: None for cell in chosen}
-    for which in built:
-        built[which] = kernel.build(plan.kernels[which], name)
-    directory = results.new_run()
-    outcomes = [cells.run(cell, built[cell.kernel], directory) for cell in chosen]
-    rows = []
-    for outcome in outcomes:
-        console = directory / outcome.cell / "console.log"
-        rows += parse(console.read_text(encoding="utf-8", errors="replace"))
-    ui.say(table(rows))
-    for outcome in outcomes:
-        if not outcome.ok:
-            ui.note(f"{outcome.cell}: {outcome}, see {directory / outcome.cell}")
-    ui.conclusion(conclude(rows, outcomes))
-    if all(outcome.ok for outcome in outcomes):
+    jobs = [runner.Job(cell, name) for cell in chosen
+            for name in filter(None, (beside, tree))]
+    outcomes = list(runner.run(plan, jobs, options))
+    if not outcomes:
         return PASS
-    return BOOT if any(outcome.hung for outcome in outcomes) else FAILED
+    rows = [{**row, "tree": outcome.tree} for outcome in outcomes
+            for row in parse(_console(outcome))]
+    ui.say(table(rows, bool(beside)))
+    mine = [outcome for outcome in outcomes if outcome.tree == tree]
+    for outcome in mine:
+        commands.explain(outcome)
+    ui.conclusion(conclude([row for row in rows if row["tree"] == tree], mine))
+    return runner.status(mine)
+
+
+def _console(outcome):
+    console = Path(outcome.directory) / "console.log"
+    return console.read_text("utf-8", errors="replace") if console.exists() else ""
 
 
 def parse(console):
@@ -61,10 +63,13 @@ def parse(console):
     return rows
 
 
-def table(rows):
-    """The rows as text, a line each, under a heading."""
+def table(rows, trees=False):
+    """The rows as text, a line each, under a heading; with their `trees` first."""
     lines = [_HEAD] + [_cells(row) for row in rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(_HEAD))]
+    if trees:
+        lines = [(row["tree"], *line) for row, line in
+                 zip([{"tree": "tree"}, *rows], lines)]
+    widths = [max(map(len, column)) for column in zip(*lines)]
     text = ["  ".join(word.ljust(width) for word, width in zip(line, widths)).rstrip()
             for line in lines]
     text.insert(1, "  ".join("-" * width for width in widths))

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A boot: QEMU is started, kunit.py reads what comes out, and all of it is kept."""
+
+import hashlib
+import shlex
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Optional
+
+from .. import paths, process, results
+from ..errors import BOOT, BUILD, LabError
+from ..model import Cell
+from . import events, guest, qemu, xen
+from .kernel import Build
+
+
+def boot(cell: Cell, build: Build, directory: Path) -> results.Outcome:
+    """Boot `cell` on the kernel `build`; the Outcome, also kept in `directory`.
+
+    LabError BUILD if the kernel has not been built, and those of what the machine
+    takes besides: Xen, a device tree, the programs of guest/.
+    """
+    if not build.image.exists():
+        raise LabError(f"kernel {cell.kernel} has not been built: ./lab build "
+                       f"{cell.kernel}", BUILD)
+    directory.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(build.dir / ".config", directory / "config")
+    command = argv(cell, build, directory)
+    outcome = results.Outcome(
+        cell.name, build.source.name, commit=build.commit, version=build.version,
+        image=hashlib.sha256(build.image.read_bytes()).hexdigest(),
+        accelerator=command[command.index("-accel") + 1], directory=str(directory))
+    console, error = directory / "console.log", ""
+    start = time.monotonic()
+    try:
+        qemu.boot(command, timeout=cell.timeout, log=console)
+    except LabError as err:
+        if err.status != BOOT:
+            raise
+        error = str(err)
+    outcome.seconds = round(time.monotonic() - start, 1)
+    if cell.xen:
+        # Dom0 and Xen both put CR before LF. kunit.py takes the first for the end of
+        # a line and the empty line that follows for the end of a subtest.
+        paths.replace(console, console.read_bytes().replace(b"\r\r\n", b"\r\n"))
+    _parse(build, directory)
+    results.judge(outcome, error)
+    results.save(outcome, command)
+    if outcome.problem:
+        _decode(build, directory)
+    return outcome
+
+
+def argv(cell: Cell, build: Build, directory: Path, args: Optional[list] = None,
+         initrd: Optional[Path] = None) -> list:
+    """The argv of QEMU for a boot of `cell`, with what it boots built.
+
+    `args` and `initrd` take the place of the kernel arguments and the archive that
+    make it run its suites, demo or benchmark. What QEMU needs besides is made in
+    `directory`.
+    """
+    if args is None:
+        if cell.demo:
+            args, initrd = ["kunit.enable=0", f"demo={cell.demo}"], guest.initramfs(build)
+        elif cell.bench:
+            args, initrd = [f"kunit.filter_glob={cell.bench}"], guest.witness(build)
+        else:
+            args = [f"kunit.filter_glob={cell.suites}", "kunit_shutdown=reboot"]
+    machine, args = qemu.hardware(cell, build, directory), [*args, *cell.args]
+    if cell.xen:
+        return qemu.xen_command(xen.hypervisor(), cell.xen, build.image, machine=machine,
+                                args=args, initrd=initrd)
+    arch = build.kernel.arch
+    accelerator = "tcg" if cell.bench else qemu.accelerator(arch, build.image)
+    command = qemu.command(arch, build.image, machine=machine, args=args, initrd=initrd,
+                           accelerator=accelerator)
+    return [sys.executable, events.__file__, *command] if cell.events else command
+
+
+def _parse(build: Build, directory: Path) -> None:
+    """Let kunit.py write results.json, junit.xml and ktap.log from the console."""
+    console = directory / "console.log"
+    process.run(build.parse(f"--json={directory / 'results.json'}",
+                            f"--junit={directory / 'junit.xml'}", console),
+                log=directory / "kunit.log")
+    paths.replace(directory / "ktap.log", process.run(
+        build.parse("--raw_output=kunit", console)).stdout.encode())
+
+
+def _decode(build: Build, directory: Path) -> None:
+    """Keep the console with its stack traces decoded, where the kernel has symbols."""
+    vmlinux, script = build.dir / "vmlinux", "scripts/decode_stacktrace.sh"
+    console = directory / "console.log"
+    if vmlinux.exists() and b"Call Trace" in console.read_bytes():
+        process.run(["sh", "-c", f"{script} {shlex.quote(str(vmlinux))} "
+                     f"< {shlex.quote(str(console))}"], cwd=build.source,
+                    log=directory / "decoded.log", timeout=60)

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The mails of the series: they apply, are what refresh writes, and have good style."""
+
+from collections.abc import Iterator
+
+from .. import ui
+from ..errors import APPLY, BUILD, STYLE, LabError
+from ..source import mails, trees
+from . import Finding, checkpatch, virtio
+
+
+def findings() -> Iterator[Finding]:
+    """All that is said of the mails; ends with APPLY if there is no tree to go on with."""
+    try:
+        trees.tree("series")
+    except LabError as err:
+        if err.status != APPLY:
+            raise
+        yield Finding("the series applies", str(err), APPLY)
+        return
+    ui.note(trees.provenance())
+    count = len(trees.mails("series"))
+    yield Finding(f"the series applies with no fuzz: {count} patches")
+    changes = mails.outdated()
+    yield Finding("series/ is what ./lab refresh writes",
+                  f"{', '.join(changes)} would change" if changes else "", STYLE)
+    for mail in trees.mails("series"):
+        said = checkpatch.complaints(mail)
+        yield Finding(f"checkpatch and codespell: {mail.name}",
+                      f"{len(said)} complaints, the first: {said[0]}" if said else "",
+                      STYLE)
+    yield Finding("a new caller of the attribute is noticed",
+                  checkpatch.unnoticed_caller(), STYLE)
+    yield Finding(f"nothing is called {virtio.OLD_NAME} any more", virtio.leftovers())
+    yield Finding("tools/virtio builds from the series", virtio.userspace(), BUILD)

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The one runner: builds each kernel once, boots cells side by side, yields outcomes."""
+
+import concurrent.futures
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Optional, Union
+
+from . import model, packages, process, results, ui
+from .boot import cell as boots
+from .boot import kernel
+from .errors import FAILED, PASS, LabError
+
+
+@dataclass(frozen=True)
+class Job:
+    """A boot to make: a cell, the tree that its kernel is built from, and which of
+    several equal boots it is."""
+
+    cell: model.Cell
+    tree: str = "series"
+    number: int = 1
+
+    @property
+    def name(self) -> str:
+        """The directory of its results within that of the run."""
+        tree = "" if self.tree == "series" else f"@{self.tree}"
+        return f"{self.cell.name}{tree}{f'.{self.number}' if self.number > 1 else ''}"
+
+
+@dataclass
+class Options:
+    """How to run, as the command line says."""
+
+    jobs: int = 0               # boots side by side; 0: as many as the machine can
+    repeat: int = 1             # boots of each cell
+    keep_going: bool = True     # a kernel that cannot be had fails its cells only
+    rebuild: bool = True        # bring kernels up to date first
+    dry_run: bool = False       # say what would be done
+
+
+def jobs_of(cells: Iterable[model.Cell], tree: str = "series", repeat: int = 1) -> list:
+    """The Jobs of booting each of `cells` `repeat` times on `tree`."""
+    return [Job(cell, tree, number + 1) for cell in cells for number in range(repeat)]
+
+
+def build(plan: model.Matrix, names: Iterable[str], tree: str,
+          options: Options) -> dict[str, Union[kernel.Build, LabError]]:
+    """Build the kernels `names` from `tree`: {name: Build, or why there is none}.
+
+    Without options.keep_going the LabError is raised.
+    """
+    built: dict[str, Union[kernel.Build, LabError]] = {}
+    for name in dict.fromkeys(names):
+        try:
+            make = kernel.build if options.rebuild else kernel.at
+            built[name] = make(plan.kernels[name], tree)
+        except LabError as err:
+            if not options.keep_going:
+                raise
+            built[name] = err
+    return built
+
+
+def run(plan: model.Matrix, jobs: Iterable[Job], options: Optional[Options] = None,
+        directory: Optional[Path] = None) -> Iterator[results.Outcome]:
+    """Build what `jobs` boot and boot them; yields their Outcomes in this order.
+
+    Results are kept below `directory`, a new one of results.new_run() by default. A
+    kernel, a Xen or a machine that cannot be had is an Outcome with that problem; with
+    options.keep_going unset, the LabError that says so. Interrupted or not wanted any
+    more, it leaves no process behind.
+    """
+    options, jobs = options or Options(), list(jobs)
+    packages.need("build", *packages.for_cells([job.cell for job in jobs], plan))
+    if options.dry_run:
+        for job in jobs:
+            ui.say(f"would boot {job.cell.name}: kernel {job.cell.kernel} from {job.tree}")
+        return
+    built = {}
+    for tree in dict.fromkeys(job.tree for job in jobs):
+        names = [job.cell.kernel for job in jobs if job.tree == tree]
+        for name, made in build(plan, names, tree, options).items():
+            built[name, tree] = made
+    top = directory or results.new_run()
+    count = options.jobs or capacity(jobs)
+    pool = concurrent.futures.ThreadPoolExecutor(count)
+    waiting = [pool.submit(_boot, job, built[job.cell.kernel, job.tree], top / job.name,
+                           options, f"{number} of {len(jobs)}")
+               for number, job in enumerate(jobs, 1)]
+    try:
+        for future in waiting:
+            yield future.result()
+    except BaseException:
+        with process.ending():
+            pool.shutdown(cancel_futures=True)
+        raise
+    pool.shutdown()
+
+
+def _boot(job: Job, built: Union[kernel.Build, LabError], directory: Path,
+          options: Options, count: str) -> results.Outcome:
+    """The Outcome of a job, whatever comes between."""
+    try:
+        if isinstance(built, LabError):
+            raise built
+        with ui.step(f"boot {count}: {job.name}"):
+            return boots.boot(job.cell, built, directory)
+    except LabError as err:
+        if not options.keep_going:
+            raise
+        outcome = results.Outcome(job.cell.name, job.tree, directory=str(directory))
+        outcome.fail(str(err), err.status)
+        return outcome
+
+
+def capacity(jobs: Iterable[Job]) -> int:
+    """How many boots go side by side: a CPU each, and the memory of the largest."""
+    with open("/proc/meminfo", encoding="ascii") as info:
+        free = int(re.search(r"MemAvailable:\s+(\d+)", info.read())[1]) >> 10
+    largest = max((megabytes(job.cell.memory) for job in jobs), default=1)
+    return max(1, min(len(os.sched_getaffinity(0)), free // largest))
+
+
+def megabytes(memory: str) -> int:
+    """QEMU's -m in MiB: '5G' is 5120, as is '5120M' and '5120'."""
+    number = int(memory.rstrip("MGmg"))
+    return number << 10 if memory[-1] in "gG" else number
+
+
+def status(outcomes: Iterable[results.Outcome]) -> int:
+    """The exit status of a run: the worst of its boots', tests that fail least."""
+    found = {outcome.status or (PASS if outcome.ok else FAILED) for outcome in outcomes}
+    return max(found - {FAILED}, default=PASS) or (FAILED if FAILED in found else PASS)
+
+
+def filtered(cell: model.Cell, glob: str) -> model.Cell:
+    """`cell` with the suites and cases that `glob` names only."""
+    return replace(cell, suites=glob) if glob else cell
