@@ -218,13 +218,9 @@ _RUN = (
     _option("--json", action="store_true", help="print the results as JSON"))
 
 
-def _cells(default: str) -> tuple:
-    return _option("cell", nargs="*", help=f"default: {default}")
-
-
 def _commands(add: Callable) -> None:
     add(_demo, "show on real DMA what the attribute does", _TREE, *_RUN,
-        _cells("the quick ones"))
+        _option("cell", nargs="*", help="default: the quick ones"))
     add(_check, "run the tests", *_RUN,
         _option("--full", action="store_true", help="all cells of matrix.toml"),
         _option("--only", metavar="GATE[,GATE]", help="only these gates"))
@@ -241,15 +237,16 @@ def _commands(add: Callable) -> None:
     add(_build, "build kernels", _TREE,
         _option("kernel", nargs="*", help="default: all"))
     add(_kunit, "build, boot and run KUnit suites", _TREE, *_RUN,
-        _cells("all that have suites"))
+        _option("cell", nargs="*", help="default: all that have suites"))
     add(_compare, "run the suites on stock too, write docs/routes.md", *_RUN,
-        _cells("all that have suites; only that is written"))
+        _option("cell", nargs="*", help="default: all that have suites; only "
+                "that is written"))
     add(_boot, "build and boot cells", _TREE, *_RUN, _option("cell", nargs="+"))
     add(_bench, "count what the series costs, in instructions", *_RUN,
-        _cells("all benchmarks"),
+        _option("cell", nargs="*", help="default: all benchmarks"),
         _option("--write", action="store_true", help="write docs/performance.md, too"))
     add(_again, "boot cells of the last run without building",
-        _cells("those that failed, else all"),
+        _option("cell", nargs="*", help="default: those that failed, else all"),
         _option("--run", metavar="DIR", help="the results of another run"))
     add(_shell, "a shell in the guest of a cell, or -- COMMAND in it", _TREE,
         _option("cell"),

@@ -75,12 +75,12 @@ def _installer() -> tuple[list[str], str]:
     if not shutil.which("dpkg-query") or not shutil.which("apt-get"):
         return [], "install with this system's package manager"
     if os.environ.get("LAB_INSTALL") == "no":
-        return [], "LAB_INSTALL=no forbids to install it"
+        return [], "LAB_INSTALL=no forbids installing packages"
     if os.geteuid() == 0:
         return [], ""
     if shutil.which("sudo") and process.run(["sudo", "-n", "true"]).returncode == 0:
         return ["sudo", "-n"], ""
-    return [], "only root can install it"
+    return [], "only root can install packages"
 
 
 def need(*groups: str) -> None:
@@ -105,7 +105,7 @@ def need(*groups: str) -> None:
     with paths.lock("install"):
         ui.note(f"installing Debian packages for {', '.join(groups)}: "
                 f"{' '.join(lacking)} (LAB_INSTALL=no forbids it)")
-        with ui.step(f"install {len(lacking)} packages"):
+        with ui.step("install packages"):
             if not _updated:
                 # One archive out of several that fails is not our problem yet.
                 process.run(apt + ["update"], log=log, timeout=600)

@@ -16,8 +16,8 @@ from harness.boot import cells, kernel
 from harness.gates import checkpatch, virtio
 from harness.reports import compare
 from harness.source import mails, trees
-from harness.errors import (APPLY, BOOT, BUILD, ENVIRONMENT, FAILED, FETCH, INTERNAL,
-                            INTERRUPTED, PASS, STYLE, USAGE, LabError)
+from harness.errors import (APPLY, BOOT, BUILD, ENVIRONMENT, FAILED, FETCH, INTERRUPTED,
+                            PASS, STYLE, USAGE, LabError)
 from harness.results import Outcome
 from harness.tests import Sandbox
 
@@ -196,7 +196,7 @@ class Usage(Lab):
         with mock.patch.object(check, "run", side_effect=bug), \
                 mock.patch("tempfile.tempdir", str(self.top)):
             status, out, err = self.lab("check")
-        self.assertEqual((status, out, len(err)), (INTERNAL, [], 1))
+        self.assertEqual((status, out, len(err)), (70, [], 1))
         self.assertRegex(err[0], r"^lab: a bug in the lab: ValueError: some thing "
                          r"\(.*mock\.py:\d+\); the traceback is /")
         kept = Path(err[0].rpartition(" ")[2])

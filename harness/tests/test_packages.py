@@ -135,6 +135,7 @@ class Need(Sandbox):
 
     def test_jobs(self):
         cells = [model.Cell("c", "", "k", memory=memory) for memory in ("512M", "5G")]
+        self.assertEqual([cell.mebibytes for cell in cells], [512, 5120])
         with mock.patch("os.sched_getaffinity", return_value=range(4)):
             for memory, jobs in ((1, 1), (11, 2), (100, 4)):
                 with mock.patch.object(packages, "_memory", return_value=memory):
