@@ -3,18 +3,21 @@
 
 import argparse
 import contextlib
+import dataclasses
+import json
 import os
 import sys
+import tempfile
+import textwrap
+import traceback
+from pathlib import Path
+from typing import Any, Callable, Optional, Sequence
 
-from . import bisect, check, commands, model, packages, process, ui
+from . import bisect, check, commands, model, packages, paths, process, toml, ui
 from .boot import kernel
 from .reports import bench, compare, demo
 from .source import mails, trees
-from .errors import ENVIRONMENT, FAILED, INTERRUPTED, PASS, USAGE, LabError
-
-EPILOG = """exit status: 0 pass, 1 a test failed, 2 usage, 3 fetch or hash, 4 does not
-apply, 5 style check, 6 build, 7 boot hung or panicked, 8 environment,
-130 interrupted"""
+from .errors import ENVIRONMENT, FAILED, INTERNAL, INTERRUPTED, PASS, USAGE, LabError
 
 
 class Parser(argparse.ArgumentParser):
@@ -69,91 +72,178 @@ def _bench(args):
     return bench.run(args.cell, args.write, commands.options(args))
 
 
-def _doctor(_args):
+def _doctor(_args: argparse.Namespace) -> int:
     rows = packages.doctor()
-    width = max(len(name) for name, _, _ in rows)
-    for name, good, remark in rows:
-        ui.say(f"{'ok  ' if good else 'WANT'}  {name.ljust(width)}  {remark}")
-    lacking = sum(1 for _, good, _ in rows if not good)
-    ui.conclusion("doctor: everything is there" if not lacking else
-                  f"doctor: {lacking} things are wanted; packages are installed by the "
-                  "commands that need them")
-    return ENVIRONMENT if lacking else PASS
+    for verdict, name, remark in rows:
+        ui.say(f"{verdict:4}  {name:17}  {remark}")
+    wanted = [name for verdict, name, _ in rows if verdict == "WANT"]
+    ui.conclusion(f"doctor: {len(wanted)} {'things are' if wanted[1:] else 'thing is'} "
+                  f"missing: {', '.join(wanted)}" if wanted
+                  else "doctor: nothing is missing that ./lab cannot install")
+    return ENVIRONMENT if wanted else PASS
 
 
-def _list(_args):
-    plan = model.load()
-    for which in plan.kernels.values():
-        ui.say(f"kernel {which.name}: {which.arch}, {', '.join(which.fragments)}")
-    width = max(len(name) for name in plan.cells)
-    for cell in plan.cells.values():
-        what = cell.suites or cell.bench or f"demo {cell.demo}"
-        ui.say(f"cell   {cell.name.ljust(width)}  {what:12}  {cell.what}"
-               f"{'' if cell.quick or cell.bench else ' (--full)'}")
+def _clean(args: argparse.Namespace) -> int:
+    cache = paths.cache()
+    with contextlib.ExitStack() as stack:
+        for lock in cache.glob("*.lock"):
+            stack.enter_context(paths.lock(lock.stem, wait=False))
+        series = cache / "trees/series"
+        if args.what == "all" and series.exists() and mails.outdated():
+            raise LabError("the series tree has commits that series/ lacks: ./lab "
+                           "refresh, or ./lab tree series --reset", USAGE)
+        doomed = {"builds": [*cache.glob("trees/*/.builds")], "all": [cache],
+                  "results": [cache / "results"]}[args.what]
+        size = paths.size(*doomed)
+        for directory in doomed:
+            paths.remove(directory)
+    ui.conclusion(f"clean: {size / paths.GIB:.1f} GiB freed")
     return PASS
 
 
-def _parser():
-    parser = Parser(prog="./lab", epilog=EPILOG,
-                    formatter_class=argparse.RawDescriptionHelpFormatter,
+def _list(args: argparse.Namespace) -> int:
+    plan = model.load()
+    if args.json:
+        ui.say(json.dumps(dataclasses.asdict(plan), indent=2))
+        return PASS
+    width = max(map(len, plan.cells), default=0) + 11
+    for entry in plan.kernels.values():
+        ui.say(textwrap.fill(f"kernel {entry.name} ({entry.arch}): "
+                             f"{' '.join(entry.fragments)}", 80,
+                             subsequent_indent=" " * 7))
+        for cell in plan.cells.values():
+            if cell.kernel == entry.name:
+                when = "bench" if cell.bench else "quick" if cell.quick else "full"
+                head = f"  {when:5}  {cell.name}".ljust(width)
+                ui.say(textwrap.fill(head + cell.what, 80,
+                                     subsequent_indent=" " * width))
+    return PASS
+
+
+def _version() -> str:
+    stock = toml.load(paths.BASE / "base.toml")["stock"]["version"]
+    return f"{len(trees.mails('series'))} patches on Linux {stock}"
+
+
+def positive(text: str) -> int:
+    """A number for argparse, which names this function where it is none."""
+    if int(text) < 1:
+        raise ValueError
+    return int(text)
+
+
+def _option(*names: str, **keywords: Any) -> tuple:
+    return names, keywords
+
+
+_TREE = _option("--tree", choices=(*trees.NAMES, *trees.SUITES), default="series",
+                help="which kernel source (default: %(default)s)")
+_RUN = (
+    _option("-j", "--jobs", type=positive, metavar="N",
+            help="boots side by side (default: one a CPU, if memory has room)"),
+    _option("--repeat", type=positive, default=1, metavar="N", help="boot N times"),
+    _option("--dry-run", action="store_true", help="say what would be done"),
+    _option("--json", action="store_true", help="print the results as JSON"))
+
+
+def _commands(add: Callable) -> None:
+    add(_demo, "show on real DMA what the attribute does", _TREE, *_RUN,
+        _option("--beside", choices=(*trees.NAMES, *trees.SUITES), metavar="TREE",
+                help="boot this tree as well, for one table"),
+        _option("cell", nargs="*", help="default: the quick ones"))
+    add(_check, "run the tests", *_RUN,
+        _option("--full", action="store_true", help="all cells of matrix.toml"),
+        _option("--only", metavar="GATE[,GATE]", help=", ".join(check.GATES)),
+        _option("--pin", action="store_true", help="write what passes and skips to "
+                "expected.toml, instead of comparing"))
+    add(_bisect, "build and test after each patch", *_RUN,
+        _option("kernel", nargs="*", help=f"default: {' '.join(bisect.KERNELS)}"),
+        _option("--first", type=int, default=1, metavar="N",
+                help="the patch to begin with (default: %(default)s)"))
+    add(_tree, "make a kernel tree and print its path",
+        _option("name", help=", ".join(trees.NAMES)),
+        _option("--reset", action="store_true",
+                help="drop own commits and changes, saved under refs/lab/saved/"),
+        _option("--update", action="store_true", help="look for a newer point release"))
+    add(_refresh, "write series/ from the commits of the series tree")
+    add(_build, "build kernels", _TREE,
+        _option("kernel", nargs="*", help="default: all"))
+    add(commands.kunit, "build, boot and run KUnit suites", _TREE, *_RUN,
+        _option("--filter", metavar="GLOB", help="suites or suite.case to run"),
+        _option("cell", nargs="*", help="default: all that have suites"))
+    add(_compare, "run the suites on stock too, write docs/routes.md", *_RUN,
+        _option("cell", nargs="*", help="default: all that have suites; only "
+                "that is written"))
+    add(commands.boot, "build and boot cells", _TREE, *_RUN, _option("cell", nargs="+"))
+    add(_bench, "count what the series costs, in instructions", *_RUN,
+        _option("cell", nargs="*", help="default: all benchmarks"),
+        _option("--write", action="store_true", help="write docs/performance.md, too"))
+    add(commands.again, "boot cells of the last run without building", *_RUN,
+        _option("cell", nargs="*", help="default: those that failed, else all"),
+        _option("--run", metavar="DIR", help="the results of another run"))
+    add(commands.shell, "a shell in the guest of a cell, or -- COMMAND in it", _TREE,
+        _option("cell"),
+        _option("--gdb", action="store_true", help="wait for gdb at port 1234"))
+    add(_doctor, "say what this machine has and lacks")
+    add(_list, "list kernels and cells",
+        _option("--json", action="store_true", help="all of matrix.toml"))
+    add(_clean, "remove what the cache holds",
+        _option("what", choices=("builds", "results", "all"),
+                help="kernels that were built, results of runs, or all: Linux, trees "
+                "and the compiler cache too"))
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="./lab", formatter_class=argparse.RawDescriptionHelpFormatter,
                     description="DMA_ATTR_REQUIRE_COHERENT: the series, and what shows "
-                    "that it works.")
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+                    "that it works.",
+                    epilog=Path(__file__).with_name("help.txt").read_text("utf-8"))
+    parser.add_argument("--version", action="store_true", help="name the series")
+    parser.set_defaults(function=None, verbose=False)
+    subparsers = parser.add_subparsers(metavar="COMMAND")
 
-    def add(name, function, text):
-        command = subparsers.add_parser(name, help=text, description=text)
+    def add(function: Callable, text: str, *options: tuple) -> None:
+        command = subparsers.add_parser(function.__name__.lstrip("_"), help=text,
+                                        description=text)
         command.set_defaults(function=function)
-        return command
+        verbose = _option("-v", "--verbose", action="store_true",
+                          help="show the commands that are run")
+        for names, keywords in (verbose, *options):
+            command.add_argument(*names, **keywords)
 
-    def of_tree(command):
-        command.add_argument("--tree", choices=(*trees.NAMES, *trees.SUITES),
-                             default="series",
-                             help="which kernel source (default: %(default)s)")
-        return command
-
-    command = of_tree(add("demo", _demo, "show on real DMA what the attribute does"))
-    command.add_argument("cell", nargs="*", help="default: the quick ones")
-    command = add("check", _check, "run the tests")
-    command.add_argument("--full", action="store_true", help="all cells of model.toml")
-    command = add("bisect", _bisect, "build and test after each patch")
-    command.add_argument("kernel", nargs="*",
-                         help=f"default: {' '.join(bisect.KERNELS)}")
-    command.add_argument("--first", type=int, default=1, metavar="N",
-                         help="the patch to begin with (default: %(default)s)")
-    command = add("tree", _tree, "make a kernel tree and print its path")
-    command.add_argument("name", help=", ".join(trees.NAMES))
-    command.add_argument("--reset", action="store_true",
-                         help="drop own commits and changes, saved under refs/lab/saved/")
-    add("refresh", _refresh, "write series/ from the commits of the series tree")
-    command = of_tree(add("build", _build, "build kernels"))
-    command.add_argument("kernel", nargs="*", help="default: all")
-    command = of_tree(add("kunit", commands.kunit, "build, boot and run KUnit suites"))
-    command.add_argument("cell", nargs="*", help="default: all that have suites")
-    command = add("compare", _compare, "run the suites on stock too, write "
-                  "docs/routes.md")
-    command.add_argument("cell", nargs="*",
-                         help="default: all that have suites; only that is written")
-    command = of_tree(add("boot", commands.boot, "build and boot cells"))
-    command.add_argument("cell", nargs="+")
-    command = add("bench", _bench, "count what the series costs, in instructions")
-    command.add_argument("cell", nargs="*", help="default: all that do that")
-    command.add_argument("--write", action="store_true",
-                         help="write docs/performance.md as well")
-    command = add("again", commands.again, "boot cells of the last run without building")
-    command.add_argument("cell", nargs="*", help="default: those that failed, else all")
-    command = of_tree(add("shell", commands.shell, "a shell in the guest of a cell"))
-    command.add_argument("cell")
-    add("doctor", _doctor, "say what this machine has and lacks")
-    add("list", _list, "list kernels and cells")
+    _commands(add)
     return parser
 
 
-def main(argv=None):
+def _bug(err: Exception) -> int:
+    """Say in one line what went wrong in the lab itself, and where the rest is."""
+    place = traceback.extract_tb(err.__traceback__)[-1]
+    with tempfile.NamedTemporaryFile("w", prefix="lab-", suffix=".traceback",
+                                     delete=False, encoding="utf-8") as kept:
+        kept.write(traceback.format_exc())
+    text = " ".join(f"{type(err).__name__}: {err}".split())
+    print(f"lab: a bug in the lab: {text} ({place.filename}:{place.lineno}); the "
+          f"traceback is {kept.name}", file=sys.stderr)
+    return INTERNAL
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the command line `argv`; returns the exit status."""
     process.catch_termination()
     try:
-        args = _parser().parse_args(argv)
-        return args.function(args)
+        parser = _parser()
+        words = list(sys.argv[1:] if argv is None else argv)
+        end = words.index("--") if "--" in words and words[0] == "shell" else len(words)
+        args = parser.parse_args(words[:end])
+        args.words = words[end + 1:]
+        ui.verbose = args.verbose
+        if args.version:
+            ui.say(_version())
+        elif not args.function:
+            parser.print_help()
+        else:
+            return args.function(args)
+        return PASS
     except LabError as err:
         print(f"lab: {err}", file=sys.stderr)
         return err.status
@@ -168,3 +258,5 @@ def main(argv=None):
         what = f"{err.filename}: {err.strerror}" if err.filename else str(err)
         print(f"lab: {what}; ./lab doctor shows what is used", file=sys.stderr)
         return ENVIRONMENT
+    except Exception as err:
+        return _bug(err)

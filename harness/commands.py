@@ -117,8 +117,8 @@ def shell(args: argparse.Namespace) -> int:
     if args.gdb:
         command += ["-s", "-S"]
         ui.note(f"waits for: gdb {build.dir / 'vmlinux'} -ex 'target remote :1234'")
-    if args.command:
-        return _one_command(cell, command, args.command)
+    if args.words:
+        return _one_command(cell, command, args.words)
     command[command.index("stdio")] = "mon:stdio"
     ui.note("a shell in the guest: exit ends it, Ctrl-A X ends QEMU")
     # The terminal is the guest's: no process group of its own, unlike in run().

@@ -10,6 +10,7 @@ STYLE = 5
 BUILD = 6
 BOOT = 7
 ENVIRONMENT = 8
+INTERNAL = 70                   # a bug in the lab itself
 INTERRUPTED = 130
 
 
@@ -19,6 +20,6 @@ class LabError(Exception):
     ``status`` is what ./lab exits with.
     """
 
-    def __init__(self, message, status=FAILED):
+    def __init__(self, message: object, status: int = FAILED) -> None:
         super().__init__(" ".join(str(message).split()))
         self.status = status

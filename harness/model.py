@@ -3,7 +3,10 @@
 
 import fnmatch
 import os
-from dataclasses import dataclass, field
+import re
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Iterable, Optional
 
 from . import paths, toml
 from .errors import USAGE, LabError
@@ -14,54 +17,55 @@ ROWS = DEMOS[:4]                # those with rows for the table of ./lab demo
 
 @dataclass(frozen=True)
 class Arch:
-    """An architecture under the name that make and kunit.py have for it."""
+    """An architecture under the name that make and kunit.py have for it.
+
+    qemu, image, console and options repeat tools/testing/kunit/qemu_configs/, for list
+    and doctor have no tree to ask; a test compares them with those of a tree.
+    """
 
     name: str
-    machine: str                # of uname; Debian's tools and QEMU have it too
+    uname: str                  # what uname -m says on such a machine
     debian: str                 # Debian's name of it
+    prefix: str                 # of the cross compiler
+    qemu: str                   # the program that emulates it
+    emulator: str               # the package of that
     image: str                  # what QEMU boots, in the build directory
     console: str                # the kernel argument that names it
-    options: tuple              # of QEMU, those of kunit.py among them
-    emulator: str               # the package of QEMU
+    options: tuple[str, ...]    # of QEMU
 
     @property
-    def native(self):
+    def native(self) -> bool:
         """Whether this machine is one."""
-        return os.uname().machine == self.machine
+        return os.uname().machine == self.uname
 
     @property
-    def qemu(self):
-        """The program that emulates it."""
-        return f"qemu-system-{self.machine}"
-
-    @property
-    def cross(self):
+    def cross(self) -> str:
         """The prefix of the compiler: empty on the architecture itself."""
-        return "" if self.native else f"{self.machine}-linux-gnu-"
+        return "" if self.native else self.prefix
 
     @property
-    def compiler(self):
+    def compiler(self) -> str:
         """The C compiler for it."""
         return f"{self.cross}gcc"
 
-    def programs(self):
-        """{program: package} of what the others do without."""
-        found = {self.qemu: self.emulator}
-        if not self.native:
-            found[self.compiler] = f"gcc-{self.cross[:-1].replace('_', '-')}"
-        return found
-
-    def packages(self):
-        """The names of all packages that it takes and others do not."""
-        libc = [] if self.native else [f"libc6-dev-{self.debian}-cross"]
-        return [*self.programs().values(), *libc]
+    def packages(self) -> dict[str, str]:
+        """{package: program} of what it takes and others do not; '' for a library."""
+        if self.native:
+            return {self.emulator: self.qemu}
+        return {self.emulator: self.qemu,
+                f"gcc-{self.prefix[:-1].replace('_', '-')}": self.compiler,
+                f"libc6-dev-{self.debian}-cross": ""}
 
 
 ARCHES = {arch.name: arch for arch in (
-    Arch("x86_64", "x86_64", "amd64", "arch/x86/boot/bzImage", "console=ttyS0",
-         ("-bios", "qboot.rom"), "qemu-system-x86"),
-    Arch("arm64", "aarch64", "arm64", "arch/arm64/boot/Image", "console=ttyAMA0",
-         ("-machine", "virt", "-cpu", "max"), "qemu-system-arm"),
+    Arch(name="x86_64", uname="x86_64", debian="amd64", prefix="x86_64-linux-gnu-",
+         qemu="qemu-system-x86_64", emulator="qemu-system-x86",
+         image="arch/x86/boot/bzImage", console="console=ttyS0",
+         options=("-bios", "qboot.rom")),
+    Arch(name="arm64", uname="aarch64", debian="arm64", prefix="aarch64-linux-gnu-",
+         qemu="qemu-system-aarch64", emulator="qemu-system-arm",
+         image="arch/arm64/boot/Image", console="console=ttyAMA0",
+         options=("-machine", "virt", "-cpu", "max")),
 )}
 
 
@@ -72,16 +76,16 @@ class Kernel:
 
     name: str
     arch: str
-    fragments: list = field(default_factory=list)
+    fragments: list[str] = field(default_factory=list)
     alone: bool = False                         # without those of the suites
     compare: bool = True                        # part of ./lab compare
 
     @property
-    def target(self):
+    def target(self) -> Arch:
         """The Arch that it is built for."""
         return ARCHES[self.arch]
 
-    def configs(self):
+    def configs(self) -> list[Path]:
         """The paths of the fragments."""
         return [paths.ROOT / "configs" / f"{name}.config" for name in self.fragments]
 
@@ -97,22 +101,22 @@ class Cell:
     machine: str = ""                           # QEMU's -machine
     cpu: str = ""                               # QEMU's -cpu
     overlay: str = ""                           # of its device tree: configs/*.dtso
-    args: list = field(default_factory=list)    # kernel command line
-    devices: list = field(default_factory=list)  # QEMU's -device
-    xen: list = field(default_factory=list)     # boot as dom0 of Xen, with its arguments
+    args: list[str] = field(default_factory=list)       # kernel command line
+    devices: list[str] = field(default_factory=list)    # QEMU's -device
+    xen: list[str] = field(default_factory=list)        # of a Xen with this as dom0
     suites: str = ""                            # kunit.filter_glob
     demo: str = ""                              # demo= of guest/demo.c
-    events: bool = False                        # QEMU under harness/events.py
+    events: bool = False                        # QEMU under harness/boot/events.py
     bench: str = ""                             # kunit.filter_glob, instructions counted
     timeout: int = 120                          # seconds
     quick: bool = False                         # part of ./lab check and demo
 
     @property
-    def by_kunit(self):
-        """Whether kunit.py can start it."""
-        return bool(self.suites and not self.xen)
+    def mebibytes(self) -> int:
+        """The memory of the machine."""
+        return int(self.memory[:-1]) * (1024 if self.memory[-1] == "G" else 1)
 
-    def overlay_source(self):
+    def overlay_source(self) -> Path:
         """The path of the overlay's source."""
         return paths.ROOT / "configs" / f"{self.overlay}.dtso"
 
@@ -121,10 +125,10 @@ class Cell:
 class Matrix:
     """All of matrix.toml."""
 
-    kernels: dict
-    cells: dict
+    kernels: dict[str, Kernel]
+    cells: dict[str, Cell]
 
-    def pick(self, patterns):
+    def pick(self, patterns: Iterable[str]) -> list[Cell]:
         """The cells that any of `patterns` (shell globs) names, in file order.
 
         LabError USAGE for a pattern that names none.
@@ -135,50 +139,67 @@ class Matrix:
         return [cell for name, cell in self.cells.items()
                 if any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
 
-    def kernel_of(self, cell):
+    def kernel_of(self, cell: Cell) -> Kernel:
         """The Kernel that `cell` boots."""
         return self.kernels[cell.kernel]
 
 
-def load(path=None):
-    """Read matrix.toml; LabError USAGE names the entry that makes no sense."""
+_TYPES = {str: "a string", int: "a whole number", bool: "true or false",
+          list[str]: "a list of strings"}
+
+
+def _misfit(make: Any, values: Any) -> str:
+    """Why `values` do not fit the fields of the dataclass `make`, or ''."""
+    if not isinstance(values, dict):
+        return "not a table"
+    types = {entry.name: entry.type for entry in fields(make) if entry.name != "name"}
+    for key, value in values.items():
+        if key not in types:
+            return f"{key} is none of {', '.join(types)}"
+        many = types[key] == list[str] and isinstance(value, list)
+        if any(type(word) is not (str if many else types[key])
+               for word in (value if many else [value])):
+            return f"{key} is {_TYPES[types[key]]}, not {value!r}"
+    lacking = {entry.name for entry in fields(make) if entry.default is MISSING
+               and entry.default_factory is MISSING} - {"name", *values}
+    return f"missing: {', '.join(sorted(lacking))}" if lacking else ""
+
+
+def _conflict(entry: Any, matrix: Matrix) -> str:
+    """What a kernel or cell names that is not there or makes no sense, or ''."""
+    if isinstance(entry, Kernel):
+        if entry.arch not in ARCHES:
+            return f"arch is one of {', '.join(ARCHES)}"
+        files = entry.configs()
+    else:
+        if entry.kernel not in matrix.kernels:
+            return f"there is no kernel.{entry.kernel}"
+        if not re.fullmatch(r"[1-9]\d*[MG]", entry.memory) or entry.timeout < 1:
+            return "memory is like 512M or 5G, and timeout above 0"
+        purposes = map(bool, (entry.suites, entry.demo, entry.bench))
+        if sum(purposes) != 1 or entry.demo not in ("", *DEMOS):
+            return f"wants either suites, bench or demo (one of {', '.join(DEMOS)})"
+        files = [entry.overlay_source()] if entry.overlay else []
+    return next((f"there is no configs/{file.name}" for file in files
+                 if not file.exists()), "")
+
+
+def load(path: Optional[Path] = None) -> Matrix:
+    """Read matrix.toml; LabError USAGE names the entry and field that make no sense."""
     path = path or paths.ROOT / "matrix.toml"
+    matrix = Matrix({}, {})
+    known: dict[str, tuple] = {"kernel": (Kernel, matrix.kernels),
+                               "cell": (Cell, matrix.cells)}
     data = toml.load(path)
-    for kind in data:
-        if kind not in ("kernel", "cell"):
-            raise LabError(f"{path.name}: {kind}: neither a kernel nor a cell", USAGE)
-
-    def entries(kind, make):
-        made = {}
-        for name, values in data.get(kind, {}).items():
-            try:
+    for kind in sorted(data, key="cell".__eq__):        # a cell names a kernel
+        make, made = known.get(kind, (None, {}))
+        if not make or not isinstance(data[kind], dict):
+            raise LabError(f"{path.name}: {kind}: neither kernels nor cells", USAGE)
+        for name, values in data[kind].items():
+            problem = _misfit(make, values)
+            if not problem:
                 made[name] = make(name=name, **values)
-            except TypeError as err:
-                reason = str(err).partition(" ")[2]
-                raise LabError(f"{path.name}: {kind}.{name}: {reason}", USAGE) from None
-        return made
-
-    matrix = Matrix(entries("kernel", Kernel), entries("cell", Cell))
-    for kernel in matrix.kernels.values():
-        if kernel.arch not in ARCHES:
-            raise LabError(f"{path.name}: kernel.{kernel.name}: arch is one of "
-                           f"{', '.join(ARCHES)}", USAGE)
-        for config in kernel.configs():
-            if not config.exists():
-                raise LabError(f"{path.name}: kernel.{kernel.name}: there is no "
-                               f"configs/{config.name}", USAGE)
-    for cell in matrix.cells.values():
-        if cell.kernel not in matrix.kernels:
-            raise LabError(f"{path.name}: cell.{cell.name}: there is no "
-                           f"kernel.{cell.kernel}", USAGE)
-        if cell.overlay and not cell.overlay_source().exists():
-            raise LabError(f"{path.name}: cell.{cell.name}: there is no "
-                           f"configs/{cell.overlay_source().name}", USAGE)
-        kinds = [cell.suites, cell.demo, cell.bench]
-        if len(list(filter(None, kinds))) != 1 or cell.demo not in ("", *DEMOS):
-            raise LabError(f"{path.name}: cell.{cell.name}: wants either suites, bench "
-                           f"or demo (one of {', '.join(DEMOS)})", USAGE)
-        if cell.events and not cell.demo:
-            raise LabError(f"{path.name}: cell.{cell.name}: events want demo, since "
-                           "kunit.py starts QEMU itself", USAGE)
+                problem = _conflict(made[name], matrix)
+            if problem:
+                raise LabError(f"{path.name}: {kind}.{name}: {problem}", USAGE)
     return matrix

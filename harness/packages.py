@@ -1,146 +1,167 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Debian packages: which ones a task needs, and getting them."""
 
+import json
 import os
 import platform
 import re
 import shutil
-import sys
 from pathlib import Path
+from typing import Iterable
 
 from . import paths, process, ui
-from .model import ARCHES
+from .model import ARCHES, Cell, Matrix
 from .errors import ENVIRONMENT, LabError
 
+# {group: {package: its programs that the lab calls}}
 GROUPS = {
-    "source": ["git", "xz-utils", "dpkg", "apt", "ca-certificates"],
-    "build": ["gcc", "make", "flex", "bison", "bc", "libelf-dev", "libssl-dev",
-              "ccache", "kmod", "cpio", "python3"],
+    "source": {"git": "git", "xz-utils": "xz", "dpkg": "dpkg-deb dpkg-query",
+               "apt": "apt-get apt-config", "ca-certificates": ""},
+    "build": {"gcc": "gcc", "make": "make", "flex": "flex", "bison": "bison",
+              "bc": "bc", "libelf-dev": "", "libssl-dev": "", "ccache": "ccache",
+              "kmod": "depmod", "cpio": "cpio", "python3": "python3"},
     **{arch.name: arch.packages() for arch in ARCHES.values()},
-    "guest": ["libc6-dev", "busybox-static"],
-    "overlay": ["device-tree-compiler"],
-    "style": ["perl", "codespell", "python3-ply", "python3-git"],
+    "guest": {"libc6-dev": "", "busybox-static": "busybox"},
+    "overlay": {"device-tree-compiler": "dtc fdtoverlay"},
+    "style": {"perl": "perl", "codespell": "codespell", "python3-ply": "",
+              "python3-git": "", "python3-pyflakes": "", "mypy": "mypy"},
 }
-
-# Which package has a program.
-PROGRAMS = {
-    "git": "git", "xz": "xz-utils", "dpkg-deb": "dpkg", "dpkg-query": "dpkg",
-    "apt-get": "apt", "apt-config": "apt",
-    "gcc": "gcc", "make": "make", "flex": "flex", "bison": "bison", "bc": "bc",
-    "ccache": "ccache", "depmod": "kmod", "cpio": "cpio", "python3": "python3",
-    "busybox": "busybox-static",
-    "perl": "perl", "codespell": "codespell",
-    "dtc": "device-tree-compiler", "fdtoverlay": "device-tree-compiler",
-    **{program: package for arch in ARCHES.values()
-       for program, package in arch.programs().items()},
-}
-
+_PROGRAMS = {program: package for group in GROUPS.values()
+             for package, programs in group.items() for program in programs.split()}
 _updated = False
 
 
-def advice(program):
+def advice(program: str) -> str:
     """How to get a missing program, for the end of an error message."""
     name = os.path.basename(program)
-    return f"sudo apt-get install {PROGRAMS.get(name, name)}"
+    return f"sudo apt-get install {_PROGRAMS.get(name, name)}"
 
 
-def _packages(groups):
-    try:
-        return list(dict.fromkeys(p for group in groups for p in GROUPS[group]))
-    except KeyError as err:
-        raise LabError(f"no package group {err}: {', '.join(GROUPS)}") from None
+def for_cells(cells: Iterable[Cell], matrix: Matrix) -> tuple[str, ...]:
+    """The groups of packages that it takes to build and to boot `cells`."""
+    groups = ["source", "build"]
+    for cell in cells:
+        groups.append(matrix.kernel_of(cell).arch)
+        groups += ["guest"] * bool(cell.demo or cell.bench)
+        groups += ["overlay"] * bool(cell.overlay)
+    return tuple(dict.fromkeys(groups))
 
 
-def _installed(packages):
-    """The subset of `packages` that dpkg says is installed."""
-    out = process.run(["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n",
-                       *packages]).stdout
-    return {line.split()[1] for line in out.splitlines()
-            if line.startswith("installed ")}
+def jobs(cells: Iterable[Cell] = ()) -> int:
+    """How many of `cells` may boot side by side: one a CPU, if memory has room."""
+    largest = max((cell.mebibytes for cell in cells), default=1024)
+    return max(1, min(len(os.sched_getaffinity(0)), int(_memory() * 1024) // largest))
 
 
-def missing(*groups):
+def missing(*groups: str) -> list[str]:
     """The packages of `groups` that are not installed.
 
     Without dpkg: the programs of them that are not in PATH.
     """
-    wanted = _packages(groups)
-    if shutil.which("dpkg-query"):
-        have = _installed(wanted)
-        return [package for package in wanted if package not in have]
-    return [program for program, package in PROGRAMS.items()
-            if package in wanted and package not in ("dpkg", "apt")
-            and not shutil.which(program)]
+    wanted = list(dict.fromkeys(name for group in groups for name in GROUPS[group]))
+    if not shutil.which("dpkg-query"):
+        return [program for program, package in _PROGRAMS.items()
+                if package in wanted and package not in ("dpkg", "apt")
+                and not shutil.which(program)]
+    out = process.run(["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package}\n",
+                       *wanted]).stdout
+    have = {line.split()[1] for line in out.splitlines()
+            if line.startswith("installed ")}
+    return [package for package in wanted if package not in have]
 
 
-def _root_prefix():
-    """What to put before a command to run it as root, or None."""
+def _installer() -> tuple[list[str], str]:
+    """What to put before apt-get to run it as root, or why nothing can be installed."""
+    if not shutil.which("dpkg-query") or not shutil.which("apt-get"):
+        return [], "install with this system's package manager"
+    if os.environ.get("LAB_INSTALL") == "no":
+        return [], "LAB_INSTALL=no forbids installing packages"
     if os.geteuid() == 0:
-        return []
+        return [], ""
     if shutil.which("sudo") and process.run(["sudo", "-n", "true"]).returncode == 0:
-        return ["sudo", "-n"]
-    return None
+        return ["sudo", "-n"], ""
+    return [], "only root can install packages"
 
 
-def need(*groups):
+def need(*groups: str) -> None:
     """Make sure that the packages of `groups` are there; install what is not.
 
-    Installs as root, or through sudo where that asks nothing.  Otherwise, and
-    without dpkg, LabError ENVIRONMENT says what to install.
+    Installs, and says so before, as root or through sudo where that asks nothing.
+    Otherwise, and with LAB_INSTALL=no, LabError ENVIRONMENT says what to install.
     """
     global _updated
     lacking = missing(*groups)
     if not lacking:
         return
-    if not shutil.which("dpkg-query"):
-        raise LabError(f"missing: {' '.join(lacking)}; install them with this "
-                       "system's package manager", ENVIRONMENT)
+    prefix, obstacle = _installer()
     by_hand = f"sudo apt-get install {' '.join(lacking)}"
-    prefix = _root_prefix()
-    if prefix is None or not shutil.which("apt-get"):
-        raise LabError(f"packages are missing: {by_hand}", ENVIRONMENT)
+    if obstacle:
+        raise LabError(f"missing: {' '.join(lacking)}; {obstacle}"
+                       + (f": {by_hand}" if shutil.which("apt-get") else ""),
+                       ENVIRONMENT)
     log = paths.cache() / "install.log"
-    apt = prefix + ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get",
-                    "-q", "-o", "DPkg::Lock::Timeout=120"]
-    with paths.lock("install"), ui.step(f"install {' '.join(lacking)}"):
-        if not _updated:
-            # One archive out of several that fails is not our problem yet.
-            process.run(apt + ["update"], log=log, timeout=600)
-            _updated = True
-        process.run(apt + ["install", "-y", "--no-install-recommends", *lacking],
-                    log=log, timeout=1800, check_status=ENVIRONMENT, what=by_hand)
+    apt = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q",
+           "-o", "DPkg::Lock::Timeout=120"]
+    with paths.lock("install"):
+        ui.note(f"installing Debian packages for {', '.join(groups)}: "
+                f"{' '.join(lacking)} (LAB_INSTALL=no forbids it)")
+        with ui.step("install packages"):
+            if not _updated:
+                # One archive out of several that fails is not our problem yet.
+                process.run(apt + ["update"], log=log, timeout=600)
+                _updated = True
+            process.run(apt + ["install", "-y", "--no-install-recommends", *lacking],
+                        log=log, timeout=1800, check_status=ENVIRONMENT, what=by_hand)
 
 
-def _memory():
-    with open("/proc/meminfo", encoding="ascii") as info:
-        return int(re.search(r"MemTotal:\s+(\d+)", info.read()).group(1)) / (1 << 20)
+def _memory() -> float:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / paths.GIB
 
 
-def doctor():
-    """What this machine has, as rows (name, ok, remark) for ./lab doctor."""
-    rows = [("python", sys.version_info >= (3, 9), platform.python_version())]
+def _accelerator() -> str:
+    """What boot.qemu.accelerator() knows of this host, since it was booted."""
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return "no /dev/kvm that can be opened: TCG"
+    host = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     try:
+        known = json.loads((paths.cache() / "accelerator.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        known = {}
+    answers = {answer for key, answer in known.items() if key.startswith(host)}
+    return ("KVM is there, not tried yet" if not answers else
+            "KVM boots" if "kvm" in answers else "KVM is there but hangs: TCG")
+
+
+def doctor() -> list[tuple[str, str, str]]:
+    """What this machine has, as rows (verdict, name, remark) for ./lab doctor.
+
+    The verdict is "ok", "get" for packages that are installed when they are needed, or
+    "WANT" for what the lab cannot help.
+    """
+    obstacle = _installer()[1]
+    rows = [("ok", "python", platform.python_version())]
+    for group, wanted in GROUPS.items():
+        lacking = " ".join(missing(group))
+        rows.append(("WANT" if lacking and obstacle else "get" if lacking else "ok",
+                     f"packages: {group}", f"missing: {lacking}; "
+                     f"{obstacle or 'installed when first needed'}" if lacking
+                     else " ".join(wanted)))
+
+    def judge(good: bool, name: str, remark: str) -> None:
+        rows.append(("ok" if good else "WANT", name, remark))
+
+    if shutil.which("git"):
         version = process.run(["git", "--version"]).stdout.split()[2]
-        numbers = tuple(int(n) for n in re.findall(r"\d+", version)[:2])
-        rows.append(("git", numbers >= (2, 32), f"{version}, 2.32 or later wanted"))
-    except LabError as err:
-        rows.append(("git", False, str(err)))
-    for group in GROUPS:
-        lacking = missing(group)
-        rows.append((f"packages: {group}", not lacking,
-                     f"missing: {' '.join(lacking)}" if lacking
-                     else " ".join(GROUPS[group])))
+        judge([*map(int, re.findall(r"\d+", version)[:2])] >= [2, 32], "git",
+              f"{version}, 2.32 or later wanted")
     try:
-        where = paths.cache()
-        space = paths.free(where) / paths.GIB
-        rows.append(("cache", True, str(where)))
-        rows.append(("disk", space >= 12, f"{space:.0f} GiB free, 12 wanted"))
+        used, space = paths.size(paths.cache()), paths.free(paths.cache())
+        judge(True, "cache", f"{used / paths.GIB:.1f} GiB in {paths.cache()}")
+        judge(used + space >= 12 * paths.GIB, "disk",
+              f"{space / paths.GIB:.0f} GiB free, 12 wanted with what the cache has")
     except LabError as err:
-        rows.append(("cache", False, str(err)))
-    rows.append(("cores", True, str(len(os.sched_getaffinity(0)))))
-    memory = _memory()
-    rows.append(("memory", memory >= 6, f"{memory:.0f} GiB, 6 wanted"))
-    kvm = Path("/dev/kvm").exists()
-    rows.append(("/dev/kvm", True, "present (whether it boots is another question)"
-                 if kvm else "absent: QEMU emulates the CPU"))
+        judge(False, "cache", str(err))
+    judge(True, "cores", str(len(os.sched_getaffinity(0))))
+    judge(_memory() >= 5.5, "memory", f"{_memory():.0f} GiB, 6 wanted")
+    judge(True, "accelerator", _accelerator())
     return rows

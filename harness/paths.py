@@ -4,11 +4,14 @@
 import contextlib
 import errno
 import fcntl
+import functools
 import os
 import shutil
+import subprocess
 import tempfile
 import threading
 from pathlib import Path
+from typing import Iterator, Union
 
 from . import ui
 from .errors import ENVIRONMENT, LabError
@@ -19,9 +22,10 @@ SERIES = ROOT / "series"
 BASE = ROOT / "base"
 
 GIB = 1 << 30
+Name = Union[str, os.PathLike]
 
 
-def cache():
+def cache() -> Path:
     """The cache directory, created; LabError ENVIRONMENT if it cannot be used.
 
     The environment is read at each call.  A relative XDG_CACHE_HOME is
@@ -40,41 +44,27 @@ def cache():
     return path
 
 
-def _sub(name):
+def _sub(name: str) -> Path:
     path = cache() / name
     with guard(path):
         path.mkdir(exist_ok=True)
     return path
 
 
-def downloads():
-    """What came from the archive."""
-    return _sub("downloads")
+downloads = functools.partial(_sub, "downloads")    # what came from the archive
+trees = functools.partial(_sub, "trees")            # the git work trees
+results = functools.partial(_sub, "results")        # logs and reports of test runs
+ccache = functools.partial(_sub, "ccache")          # the compiler cache
 
 
-def trees():
-    """The git work trees stock, base and series."""
-    return _sub("trees")
-
-
-def builds(tree):
+def builds(tree: str) -> Path:
     """Kernel build directories, inside the source tree `tree`, whose .gitignore
     hides them: from there the source has the same relative path in all trees, so
     ccache serves one tree with the objects of another."""
     return trees() / tree / ".builds"
 
 
-def results():
-    """Logs and reports of test runs."""
-    return _sub("results")
-
-
-def ccache():
-    """The compiler cache."""
-    return _sub("ccache")
-
-
-def free(path):
+def free(path: Name) -> int:
     """Free bytes for an unprivileged user on the file system of `path`."""
     path = Path(path).absolute()
     while not path.exists() and path != path.parent:
@@ -82,21 +72,28 @@ def free(path):
     return shutil.disk_usage(path).free
 
 
-def full(path):
+def size(*directories: Name) -> int:
+    """The bytes that `directories` take on their file system; 0 for missing ones."""
+    du = subprocess.run(["du", "-skc", "--", *directories], capture_output=True,
+                        check=False)
+    return int(du.stdout.split()[-2]) << 10
+
+
+def full(path: Name) -> LabError:
     """The LabError ENVIRONMENT for a file system with no space left."""
     return LabError(
         f"no space left for {path} ({free(path) / GIB:.1f} GiB free): make room "
         "there, or set XDG_CACHE_HOME to a larger file system", ENVIRONMENT)
 
 
-def want_free(gib, path):
+def want_free(gib: float, path: Name) -> None:
     """Raise LabError ENVIRONMENT unless `gib` GiB are free at `path`."""
     if free(path) < gib * GIB:
         raise full(path)
 
 
 @contextlib.contextmanager
-def guard(path):
+def guard(path: Name) -> Iterator[None]:
     """Turn OSErrors of the file system below `path` into LabError ENVIRONMENT."""
     try:
         yield
@@ -111,7 +108,7 @@ def guard(path):
         raise
 
 
-def replace(path, data):
+def replace(path: Name, data: bytes) -> bool:
     """Make the file `path` hold the bytes `data`, atomically.
 
     Returns False, and leaves the file and its times alone, if it already did.
@@ -137,7 +134,7 @@ def replace(path, data):
     return True
 
 
-def remove(path):
+def remove(path: Name) -> None:
     """Remove a file or a directory tree, if it is there."""
     path = Path(path)
     with guard(path):
@@ -148,16 +145,16 @@ def remove(path):
                 path.unlink()
 
 
-_locks = {}
+_locks: dict[Path, list] = {}
 _locks_guard = threading.Lock()
 
 
 @contextlib.contextmanager
-def lock(name):
+def lock(name: str, wait: bool = True) -> Iterator[None]:
     """Hold the cache's lock `name` against other processes and threads.
 
-    Waits, with a note, while somebody else holds it.  The thread that holds it
-    may take it again.
+    Waits, with a note, while another process holds it, or is a LabError ENVIRONMENT.
+    The thread that holds it may take it again.
     """
     path = cache() / f"{name}.lock"
     with _locks_guard:
@@ -173,8 +170,11 @@ def lock(name):
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 held.seek(0)
-                ui.note(f"waiting for process {held.read().strip() or '?'}, "
-                        f"which holds {path}")
+                owner = f"process {held.read().strip() or 'of another lab'}"
+                if not wait:
+                    raise LabError(f"{owner} holds {path}: try again when it has ended",
+                                   ENVIRONMENT) from None
+                ui.note(f"waiting for {owner}, which holds {path}")
                 fcntl.flock(held, fcntl.LOCK_EX)
             held.truncate(0)
             held.write(str(os.getpid()))

@@ -10,7 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from . import paths
+from . import paths, ui
 from .errors import ENVIRONMENT, INTERRUPTED, LabError
 
 NAME = "dma-require-coherent"
@@ -155,6 +155,7 @@ def run(cmd, *, cwd=None, env=None, log=None, timeout=None, input=None,
     caller's to see.
     """
     cmd = [os.fspath(word) for word in cmd]
+    ui.command(cmd)
     what = what or Path(cmd[0]).name
     late = None
     with contextlib.ExitStack() as stack:

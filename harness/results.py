@@ -160,7 +160,9 @@ def cases(directory: Path) -> dict:
 
 def failures(ktap: str) -> list[str]:
     """What failed in the text `ktap`: 'suite.case (parameter): expectation at place'."""
-    found, suite, case, place, said = [], "", "", "", []
+    found: list[str] = []
+    said: list[str] = []
+    suite = case = place = ""
     for line in ktap.splitlines():
         token = _KTAP.match(line)
         if not token:

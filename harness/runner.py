@@ -2,8 +2,6 @@
 """The one runner: builds each kernel once, boots cells side by side, yields outcomes."""
 
 import concurrent.futures
-import os
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -86,10 +84,10 @@ def run(plan: model.Matrix, jobs: Iterable[Job], options: Optional[Options] = No
         for name, made in build(plan, names, tree, options).items():
             built[name, tree] = made
     top = directory or results.new_run()
-    count = options.jobs or capacity(jobs)
+    count = options.jobs or packages.jobs([job.cell for job in jobs])
     pool = concurrent.futures.ThreadPoolExecutor(count)
     waiting = [pool.submit(_boot, job, built[job.cell.kernel, job.tree], top / job.name,
-                           options, f"{number} of {len(jobs)}")
+                           options, (number, len(jobs)))
                for number, job in enumerate(jobs, 1)]
     try:
         for future in waiting:
@@ -102,12 +100,12 @@ def run(plan: model.Matrix, jobs: Iterable[Job], options: Optional[Options] = No
 
 
 def _boot(job: Job, built: Union[kernel.Build, LabError], directory: Path,
-          options: Options, count: str) -> results.Outcome:
+          options: Options, count: tuple) -> results.Outcome:
     """The Outcome of a job, whatever comes between."""
     try:
         if isinstance(built, LabError):
             raise built
-        with ui.step(f"boot {count}: {job.name}"):
+        with ui.step(f"boot {job.name}", *count):
             return boots.boot(job.cell, built, directory)
     except LabError as err:
         if not options.keep_going:
@@ -115,20 +113,6 @@ def _boot(job: Job, built: Union[kernel.Build, LabError], directory: Path,
         outcome = results.Outcome(job.cell.name, job.tree, directory=str(directory))
         outcome.fail(str(err), err.status)
         return outcome
-
-
-def capacity(jobs: Iterable[Job]) -> int:
-    """How many boots go side by side: a CPU each, and the memory of the largest."""
-    with open("/proc/meminfo", encoding="ascii") as info:
-        free = int(re.search(r"MemAvailable:\s+(\d+)", info.read())[1]) >> 10
-    largest = max((megabytes(job.cell.memory) for job in jobs), default=1)
-    return max(1, min(len(os.sched_getaffinity(0)), free // largest))
-
-
-def megabytes(memory: str) -> int:
-    """QEMU's -m in MiB: '5G' is 5120, as is '5120M' and '5120'."""
-    number = int(memory.rstrip("MGmg"))
-    return number << 10 if memory[-1] in "gG" else number
 
 
 def status(outcomes: Iterable[results.Outcome]) -> int:

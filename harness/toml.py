@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Reading TOML, with what this Python offers."""
 
+import importlib
+from pathlib import Path
+from typing import Any
+
 from .errors import ENVIRONMENT, LabError, USAGE
 
 
-def _parser():
-    try:
-        import tomllib as parser
-    except ImportError:
+def _parser() -> Any:
+    for name in ("tomllib", "tomli"):
         try:
-            import tomli as parser
+            return importlib.import_module(name)
         except ImportError:
-            raise LabError("TOML cannot be read: needs Python 3.11, or the "
-                           "package python3-tomli", ENVIRONMENT) from None
-    return parser
+            continue
+    raise LabError("TOML cannot be read: needs Python 3.11, or the package "
+                   "python3-tomli", ENVIRONMENT)
 
 
-def load(path):
+def load(path: Path) -> dict[str, Any]:
     """The contents of the TOML file `path` as a dict.
 
     LabError USAGE if it is missing or broken (with the line), LabError

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""The host's side of virtio devices: python3 harness/events.py QEMU ARGUMENT...
+"""The host's side of virtio devices: python3 harness/boot/events.py QEMU ARGUMENT...
 
 Runs QEMU with what devices of its command line want from outside, and ends as QEMU
 ends:

@@ -50,7 +50,6 @@ def hardware(cell, built, where):
 
 
 def _device_tree(cell, arch, machine, where):
-    packages.need("overlay")
     plain, overlay, result = (where / name for name in
                               ("qemu.dtb", "overlay.dtbo", "machine.dtb"))
     for cmd in ([binary(arch), *ARCHES[arch].options, *machine,

@@ -147,8 +147,8 @@ def run(patterns=(), write: bool = False,
         options, directory))
     if not outcomes:
         return PASS
-    version = outcomes[0].version.partition("-")[0]
-    found = {"version": version, "boots": BOOTS, "arches": [
+    version = outcomes[0].version.rstrip("+")
+    found: dict = {"version": version, "boots": BOOTS, "arches": [
         _measure(cell, plan.kernel_of(cell), directory,
                  [outcome for outcome in outcomes if outcome.cell == cell.name])
         for cell in chosen]}
@@ -182,9 +182,9 @@ def _measure(cell, which, directory, outcomes):
     built = {name: kernel.at(which, tree) for name, tree in TREES.items()}
     boots = {name: [_figures(outcome) for outcome in outcomes if outcome.tree == tree]
              for name, tree in TREES.items()}
-    found, umem, tools = ({name: [figures_of_boot[n] for figures_of_boot in boots[name]]
-                           for name in TREES} for n in range(3))
-    tools = {name: both[-1] for name, both in tools.items()}
+    found = {name: [counted for counted, _, _ in boots[name]] for name in TREES}
+    umem = {name: [registered for _, registered, _ in boots[name]] for name in TREES}
+    tools = {name: boots[name][-1][2] for name in TREES}
     code = {name: _functions(kind) for name, kind in built.items()}
     target = which.target
     return {

@@ -2,14 +2,15 @@
 """What differs between architectures, and the machine that a cell asks for."""
 
 import os
+import sys
 import unittest
 from types import SimpleNamespace
 from unittest import mock
 
-from harness import model, packages
+from harness import model, paths, process
 from harness.boot import kernel, qemu
 from harness.model import ARCHES
-from harness.errors import ENVIRONMENT, USAGE
+from harness.errors import ENVIRONMENT, FAILED, USAGE
 from harness.tests import Sandbox
 
 
@@ -18,11 +19,12 @@ def host(machine):
     return mock.patch("os.uname", return_value=SimpleNamespace(machine=machine))
 
 
-class Arches(unittest.TestCase):
+class Arches(Sandbox):
     def test_at_home(self):
         with host("aarch64"):
             arm = ARCHES["arm64"]
-            self.assertEqual((arm.compiler, arm.packages()), ("gcc", ["qemu-system-arm"]))
+            self.assertEqual((arm.compiler, [*arm.packages()]),
+                             ("gcc", ["qemu-system-arm"]))
             self.assertEqual(kernel.make_options(arm), ["CC=ccache gcc"])
 
     def test_abroad(self):
@@ -30,16 +32,47 @@ class Arches(unittest.TestCase):
             arm = ARCHES["arm64"]
             self.assertEqual(kernel.make_options(arm),
                              ["CC=ccache aarch64-linux-gnu-gcc"])
-            self.assertEqual(arm.packages(), ["qemu-system-arm", "gcc-aarch64-linux-gnu",
-                                              "libc6-dev-arm64-cross"])
+            self.assertEqual([*arm.packages()], [
+                "qemu-system-arm", "gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"])
         with host("aarch64"):
-            self.assertEqual(ARCHES["x86_64"].packages()[1:],
+            self.assertEqual([*ARCHES["x86_64"].packages()][1:],
                              ["gcc-x86-64-linux-gnu", "libc6-dev-amd64-cross"])
 
-    def test_each_has_its_packages(self):
-        for arch in ARCHES.values():
-            self.assertIn(arch.name, packages.GROUPS)
-            self.assertIn(arch.qemu, packages.PROGRAMS)
+    def test_another(self):
+        """i386 has four names: of make, of uname, of the compiler and of QEMU."""
+        i386 = model.Arch(
+            name="i386", uname="i586", debian="i386", prefix="i686-linux-gnu-",
+            qemu="qemu-system-i386", emulator="qemu-system-x86",
+            image="arch/x86/boot/bzImage", console="console=ttyS0", options=())
+        self.program("qemu-system-i386", "")
+        with host("x86_64"), mock.patch.dict(ARCHES, i386=i386):
+            self.assertEqual(i386.packages(), {
+                "qemu-system-x86": "qemu-system-i386",
+                "gcc-i686-linux-gnu": "i686-linux-gnu-gcc", "libc6-dev-i386-cross": ""})
+            self.assertEqual(qemu.command("i386", "bzImage")[0],
+                             str(self.bin / "qemu-system-i386"))
+        with host("i586"):
+            self.assertEqual(i386.compiler, "gcc")
+
+
+class Kunit(unittest.TestCase):
+    def test_as_in_the_kernel(self):
+        """What kunit.py knows of an architecture in the trees that are there."""
+        trees = list(paths.trees().glob("*/tools/testing/kunit/qemu_configs"))
+        if not trees:
+            self.skipTest("there is no kernel tree yet")
+        for tree in trees:
+            for arch in ARCHES.values():
+                text = process.run(
+                    [sys.executable, "-B", "-c",
+                     f"from kunit.qemu_configs.{arch.name} import QEMU_ARCH as it\n"
+                     "print(it.qemu_arch, it.kernel_path, it.kernel_command_line,"
+                     "*it.extra_qemu_params)"],
+                    env={"PYTHONPATH": tree.parents[1]}, check_status=FAILED).stdout
+                machine, image, *rest = text.split()
+                self.assertEqual(
+                    (f"qemu-system-{machine}", image.removesuffix(".gz"), rest),
+                    (arch.qemu, arch.image, [arch.console, *arch.options]), tree)
 
 
 class Hardware(Sandbox):

@@ -2,13 +2,16 @@
 """The command line and ./lab check: one line for an error, one status for all."""
 
 import contextlib
+import fcntl
 import io
+import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from unittest import mock
 
-from harness import check, cli, errors, model, packages, process, results, ui
+from harness import check, cli, errors, packages, paths, process, results, ui
 from harness.boot import cells, kernel
 from harness.gates import checkpatch, virtio
 from harness.reports import compare
@@ -82,16 +85,60 @@ class Usage(Lab):
             self.assertEqual(caught.exception.code, PASS, argv)
             self.assertIn(" ".join(["usage: ./lab", *argv]), out.getvalue())
 
-    def test_help_names_all(self):
-        text = cli._parser().format_help()
+    def test_lab_alone(self):
+        """Prints the help, with all statuses and the environment."""
+        status, out, err = self.lab()
+        self.assertEqual((status, err), (PASS, []))
         for name in self.commands():
-            self.assertIn(f"    {name} ", text)
-        for name, status in vars(errors).items():
-            if isinstance(status, int):
-                self.assertIn(f"{status} ", text, name)
+            self.assertTrue(any(line.startswith(f"    {name} ") for line in out), name)
+        for name, value in vars(errors).items():
+            if isinstance(value, int):
+                self.assertRegex(" ".join(out), rf"\b{value} [a-z]", name)
+        for name in ("XDG_CACHE_HOME", "LINUX_TREE", "LINUX_TARBALL", "LINUX_REF",
+                     "XEN", "LAB_INSTALL", "TIMEOUT_FACTOR"):
+            self.assertRegex("\n".join(out), rf"\n  {name} +\w")
+
+    def test_version(self):
+        with open(self.root / "base/base.toml", "a", encoding="utf-8") as file:
+            file.write('[stock]\nversion = "7.3.9"\n')
+        for name in ("0000-cover-letter", "0001-a", "0002-b"):
+            (self.root / f"series/{name}.patch").write_text("")
+        self.assertEqual(self.lab("--version")[1], ["2 patches on Linux 7.3.9"])
+
+    def parsed(self, line):
+        """What the command of `line` gets to see."""
+        name = f"_{line.split()[0]}"
+        with mock.patch.object(cli, name, return_value=PASS) as command:
+            command.__name__ = name
+            self.assertEqual(self.lab(*line.split()), (PASS, [], []))
+        return command.call_args.args[0]
+
+    def test_options(self):
+        for name in ("demo", "check", "boot c", "kunit", "compare", "bisect", "bench"):
+            args = self.parsed(f"{name} -j 3 --repeat 2 --dry-run --json -v")
+            self.assertEqual((args.jobs, args.repeat, args.dry_run, args.json,
+                              args.verbose, ui.verbose), (3, 2, True, True, True, True))
+            args = self.parsed(name)
+            self.assertEqual((args.jobs, args.repeat, args.dry_run, args.json,
+                              args.verbose, ui.verbose), (None, 1, False, False, False,
+                                                          False))
+        self.assertEqual(self.parsed("check --only mails,lint").only, "mails,lint")
+        self.assertTrue(self.parsed("tree stock --update").update)
+        self.assertEqual(self.parsed("again --run a/b").run, "a/b")
+
+    def test_shell_command(self):
+        args = self.parsed("shell --gdb one -- ls -l -- x")
+        self.assertEqual((args.cell, args.gdb, args.words),
+                         ("one", True, ["ls", "-l", "--", "x"]))
+        args = self.parsed("shell one --tree stock -- ls")
+        self.assertEqual((args.tree, args.words), ("stock", ["ls"]))
+        self.assertEqual(self.parsed("shell one").words, [])
 
     def test_errors(self):
-        for line, words in (("", ["COMMAND"]), ("frobnicate", ["frobnicate"]),
+        for line, words in (("frobnicate", ["frobnicate"]),
+                            ("boot one -j 0", ["--jobs"]),
+                            ("demo --repeat x", ["--repeat"]),
+                            ("clean", ["what"]), ("clean trees", ["trees", "builds"]),
                             ("check --fast", ["--fast"]), ("--fast", []),
                             ("demo --tree mainline", ["mainline", "./lab demo --help"]),
                             ("boot", ["cell"]), ("check one", ["one"]),
@@ -133,7 +180,7 @@ class Usage(Lab):
         done = subprocess.run([CHECKOUT / "lab", "list"], env=env, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.assertEqual((done.returncode, done.stderr), (PASS, ""))
-        self.assertIn("kernel k: x86_64", done.stdout)
+        self.assertIn("kernel k (x86_64)", done.stdout)
         self.assertNotIn("\033", done.stdout)
         read, write = os.pipe()
         os.close(read)
@@ -142,20 +189,82 @@ class Usage(Lab):
         os.close(write)
         self.assertEqual((done.returncode, done.stderr), (FAILED, ""))
 
-    def test_steps_without_a_terminal(self):
-        with mock.patch.dict(os.environ, TERM="xterm-256color"):
-            with contextlib.redirect_stderr(io.StringIO()) as err, ui.step("work"):
-                ui.note("said")
-        self.assertRegex(err.getvalue(), r"\Asaid\nwork \.\.\. 0\.\d s\n\Z")
+    def test_bug(self):
+        """A bug in the lab is no test that failed: its own status, one line, and the
+        traceback in a file."""
+        bug = ValueError("some\nthing")
+        with mock.patch.object(check, "run", side_effect=bug), \
+                mock.patch("tempfile.tempdir", str(self.top)):
+            status, out, err = self.lab("check")
+        self.assertEqual((status, out, len(err)), (70, [], 1))
+        self.assertRegex(err[0], r"^lab: a bug in the lab: ValueError: some thing "
+                         r"\(.*mock\.py:\d+\); the traceback is /")
+        kept = Path(err[0].rpartition(" ")[2])
+        self.assertIn("cli.py", kept.read_text(encoding="utf-8"))
+        self.assertEqual(kept.parent, self.top)
+
+    def test_old_python(self):
+        text = (CHECKOUT / "lab").read_text(encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, "-c", "import sys\nsys.version_info = (3, 8)\n" + text],
+            stderr=subprocess.PIPE, text=True)
+        self.assertEqual((done.returncode, done.stderr),
+                         (ENVIRONMENT, "lab: Python 3.9 or later is needed\n"))
 
 
 class Commands(Lab):
     def test_list(self):
+        with open(self.root / "matrix.toml", "a", encoding="utf-8") as file:
+            file.write('[cell.four]\nwhat = "%s"\nkernel = "k"\nbench = "b*"\n'
+                       '[kernel.bare]\narch = "arm64"\n' % ("many words " * 20))
         status, out, err = self.lab("list")
         self.assertEqual((status, err), (PASS, []))
-        self.assertEqual(len(out), 5)
-        self.assertNotIn("--full", out[2])
-        self.assertIn("(--full)", out[4])
+        self.assertEqual([line for line in out if line[:3] != "   "], [
+            "kernel k (x86_64):", "  quick  one    1", "  quick  two    2",
+            "  bench  four   " + "many words " * 5 + "many",
+            "kernel other (x86_64):", "  full   three  3", "kernel bare (arm64):"])
+        self.assertLessEqual(max(map(len, out)), 80)
+        plan = json.loads("\n".join(self.lab("list", "--json")[1]))
+        self.assertEqual(plan["cells"]["three"]["kernel"], "other")
+        self.assertEqual(plan["kernels"]["k"]["arch"], "x86_64")
+
+    def cached(self, **sizes):
+        for name, mebibytes in sizes.items():
+            where = paths.cache() / name.replace("__", "/.").replace("_", "/")
+            where.mkdir(parents=True)
+            (where / "file").write_bytes(b"x" * (mebibytes << 20))
+
+    def test_clean(self):
+        self.cached(trees_a__builds=110, trees_b__builds=100, results=120, x=90)
+        (paths.trees() / "series").mkdir()
+        self.assertEqual(self.lab("clean", "builds")[:2],
+                         (PASS, ["clean: 0.2 GiB freed"]))
+        self.assertFalse(list(paths.cache().glob("trees/*/.builds")))
+        self.assertTrue((paths.cache() / "results").exists())
+        self.assertEqual(self.lab("clean", "results")[1], ["clean: 0.1 GiB freed"])
+        self.assertFalse((paths.cache() / "results").exists())
+        with mock.patch.object(mails, "outdated", return_value=["0001-x.patch"]):
+            status, _, err = self.lab("clean", "all")
+            self.assertEqual(status, USAGE)
+            self.assertIn("./lab refresh", err[0])
+            self.assertTrue((paths.cache() / "x").exists())
+        with mock.patch.object(mails, "outdated", return_value=[]):
+            self.assertEqual(self.lab("clean", "all")[1], ["clean: 0.1 GiB freed"])
+        self.assertFalse((self.top / "cache/dma-require-coherent").exists())
+
+    def test_clean_in_use(self):
+        self.cached(trees_stock__builds=0)
+        with paths.lock("other"):
+            pass
+        held = open(paths.cache() / "k-series.lock", "w", encoding="ascii")
+        self.addCleanup(held.close)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        print(1234, file=held, flush=True)
+        for what in ("builds", "results", "all"):
+            status, out, err = self.lab("clean", what)
+            self.assertEqual((status, out), (ENVIRONMENT, []))
+            self.assertIn("process 1234 holds", err[0])
+        self.assertTrue((paths.cache() / "trees/stock/.builds").exists())
 
     def test_boot(self):
         status, out, _ = self.lab("boot", "t*", "one")
@@ -203,14 +312,18 @@ class Commands(Lab):
         self.assertEqual(len(out), 2)
 
     def test_doctor(self):
-        for good, status, last in ((True, PASS, "everything is there"),
-                                   (False, ENVIRONMENT, "1 things are wanted")):
-            rows = [("git", True, "2.39"), ("disk", good, "9 GiB free")]
+        good = [("ok", "git", "2.39"), ("get", "packages: a", "missing: b")]
+        for rows, status, last in (
+                (good, PASS, "nothing is missing that ./lab cannot install"),
+                ([*good, ("WANT", "disk", "9")], ENVIRONMENT,
+                 "1 thing is missing: disk"),
+                ([*good, ("WANT", "c", ""), ("WANT", "d", "")], ENVIRONMENT,
+                 "2 things are missing: c, d")):
             with mock.patch.object(packages, "doctor", return_value=rows):
                 found, out, _ = self.lab("doctor")
-            self.assertEqual(found, status)
-            self.assertIn(last, out[-1])
-            self.assertEqual(out[1][:4], "ok  " if good else "WANT")
+            self.assertEqual((found, out[-1]), (status, f"doctor: {last}"))
+            self.assertEqual([line.split()[:2] for line in out[:-1]],
+                             [[verdict, name.split()[0]] for verdict, name, _ in rows])
 
     def test_refresh(self):
         for changed, last in (([], "nothing to write"), (["a", "b"], "2 files written")):

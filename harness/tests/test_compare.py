@@ -7,7 +7,7 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from harness import model, results
+from harness import model
 from harness.boot import cells, kernel
 from harness.reports import compare, routes
 from harness.source import trees

@@ -68,7 +68,29 @@ class Matrix(Sandbox):
     def test_keys(self):
         self.refused('what = "b"', 'what = "b"\ncolour = 1', "cell.demo-plain", "colour")
         self.refused('arch =', 'size = 1\narch =', "kernel.x86_64", "size")
-        self.refused('what = "c"\n', '', "cell.demo-force", "what")
+        self.refused('what = "c"\n', '', "cell.demo-force", "missing: what")
+
+    def test_types(self):
+        for old, new, *words in (
+                ('what = "b"', 'what = ["b"]', "cell.demo-plain: what is a string"),
+                ('memory = "5G"', 'memory = 1', "memory is a string, not 1"),
+                ('memory = "5G"', 'memory = "lots"', "demo-plain", "512M or 5G"),
+                ('memory = "5G"', 'timeout = "9"', "timeout is a whole number"),
+                ('memory = "5G"', 'timeout = true', "timeout is a whole number"),
+                ('memory = "5G"', 'timeout = 0', "demo-plain", "timeout above 0"),
+                ('memory = "5G"', 'args = "swiotlb=force"',
+                 "args is a list of strings, not 'swiotlb=force'"),
+                ('memory = "5G"', 'args = ["a", 1]', "args is a list of strings"),
+                ('quick = true', 'quick = "no"', "quick is true or false, not 'no'"),
+                ('quick = true', 'quick = 0', "quick is true or false"),
+                ('"dma*"', '["dma*"]', "cell.plain: suites is a string"),
+                ('["slim"]', '"slim"', "kernel.x86_64: fragments is a list of strings"),
+                ('["slim"]', '[]\nalone = 1', "kernel.x86_64: alone is true or false"),
+                ('what = "c"', 'name = "c"', "cell.demo-force: name is none of"),
+                ('[cell.plain]', '[cell]\nx = 1\n[cell.plain]', "cell.x: not a table"),
+                ('[kernel.x86_64]', 'cell = 1\n[kernel.x86_64]', "")):
+            with self.subTest(new):
+                self.refused(old, new, *words)
 
     def test_one_purpose(self):
         both = 'suites = "dma*"\ndemo = "plain"'
@@ -82,6 +104,11 @@ class Matrix(Sandbox):
 
     def test_not_toml(self):
         self.refused("[cell.plain]", "[cell.plain", "line")
+
+    def test_kernel_that_is_not_booted(self):
+        old = "[kernel.x86_64]"
+        plan = self.load(old, f'[kernel.w]\narch = "arm64"\n{old}')
+        self.assertEqual(plan.kernels["w"].target.name, "arm64")
 
     def test_pick(self):
         plan = self.load()

@@ -4,8 +4,8 @@
 import os
 from unittest import mock
 
-from harness import packages, paths, toml, ui
-from harness.errors import ENVIRONMENT, LabError, USAGE
+from harness import model, packages, paths, toml
+from harness.errors import ENVIRONMENT, USAGE
 from harness.tests import Sandbox
 
 NEED = packages.need
@@ -42,6 +42,19 @@ class Need(Sandbox):
         self.assertTrue(install.endswith("install -y --no-install-recommends "
                                          "ca-certificates libc6-dev busybox-static"))
         self.assertTrue(again.endswith("ca-certificates"))
+        said = self.stderr.getvalue().splitlines()[0]
+        for word in ("ca-certificates libc6-dev busybox-static", "source, guest",
+                     "LAB_INSTALL=no"):
+            self.assertIn(word, said)
+
+    def test_forbidden(self):
+        self.user(0)
+        with mock.patch.dict(os.environ, LAB_INSTALL="no"):
+            with self.fails(ENVIRONMENT, "LAB_INSTALL=no",
+                            "sudo apt-get install ca-certificates"):
+                NEED("source")
+            self.assertEqual(self.doctor()["packages: source"][0], "WANT")
+        self.assertFalse((self.top / "apt").exists())
 
     def test_sudo_that_asks_nothing(self):
         self.user(1000)
@@ -70,16 +83,63 @@ class Need(Sandbox):
         with self.fails(ENVIRONMENT, "missing: bison bc ccache depmod"):
             NEED("build")
 
-    def test_unknown_group(self):
-        with self.assertRaises(LabError):
-            packages.missing("arm32")
+    def doctor(self):
+        return {name: (verdict, remark) for verdict, name, remark in packages.doctor()}
 
     def test_doctor(self):
-        rows = {name: (ok, remark) for name, ok, remark in packages.doctor()}
-        self.assertEqual(rows["packages: source"],
-                         (False, "missing: ca-certificates"))
-        for name in ("python", "git", "cache", "disk", "cores", "memory", "/dev/kvm"):
-            self.assertIn(name, rows)
+        self.user(0)
+        rows = self.doctor()
+        self.assertEqual(rows["packages: source"], (
+            "get", "missing: ca-certificates; installed when first needed"))
+        for name in ("python", "git", "cache", "cores"):
+            self.assertEqual(rows[name][0], "ok")
+        self.assertRegex(rows["cache"][1], r"^0\.0 GiB in /")
+
+    def test_doctor_who_cannot_help(self):
+        self.user(1000)
+        with mock.patch.object(paths, "free", return_value=4 * paths.GIB), \
+                mock.patch.object(packages, "_memory", return_value=2):
+            rows = self.doctor()
+        self.assertEqual({name for name, row in rows.items() if row[0] == "WANT"}
+                         & {"packages: source", "disk", "memory"},
+                         {"packages: source", "disk", "memory"})
+        with mock.patch.object(paths, "free", return_value=4 * paths.GIB), \
+                mock.patch.object(paths, "size", return_value=9 * paths.GIB):
+            self.assertEqual(self.doctor()["disk"][0], "ok")
+
+    def test_accelerator(self):
+        """As boot.qemu.accelerator() writes it down; of an earlier boot it is void."""
+        known = paths.cache() / "accelerator.json"
+        host = open("/proc/sys/kernel/random/boot_id", encoding="ascii").read().strip()
+        for kept, said in (("", "not tried yet"), ('{"%s QEMU 7": "kvm"}', "KVM boots"),
+                           ('{"%s QEMU 7": "tcg"}', "hangs: TCG"),
+                           ('{"another-%s QEMU 7": "tcg"}', "not tried yet")):
+            known.write_text(kept.replace("%s", host))
+            with mock.patch("os.access", return_value=True):
+                self.assertIn(said, self.doctor()["accelerator"][1])
+        with mock.patch("os.access", side_effect=lambda name, _: name != "/dev/kvm"):
+            self.assertIn("no /dev/kvm", self.doctor()["accelerator"][1])
+
+    def test_for_cells(self):
+        kernels = {name: model.Kernel(name, name) for name in model.ARCHES}
+        plan = model.Matrix(kernels, {})
+
+        def groups(kernel, **cell):
+            return packages.for_cells([model.Cell("c", "", kernel, **cell)], plan)
+        self.assertEqual(groups("arm64", suites="*"), ("source", "build", "arm64"))
+        self.assertEqual(groups("arm64", suites="*", overlay="pool")[2:],
+                         ("arm64", "overlay"))
+        self.assertEqual(groups("x86_64", demo="plain")[2:], ("x86_64", "guest"))
+        self.assertEqual(groups("x86_64", bench="*")[2:], ("x86_64", "guest"))
+        self.assertTrue({*packages.GROUPS} > {*groups("arm64", demo="x", overlay="y")})
+
+    def test_jobs(self):
+        cells = [model.Cell("c", "", "k", memory=memory) for memory in ("512M", "5G")]
+        self.assertEqual([cell.mebibytes for cell in cells], [512, 5120])
+        with mock.patch("os.sched_getaffinity", return_value=range(4)):
+            for memory, jobs in ((1, 1), (11, 2), (100, 4)):
+                with mock.patch.object(packages, "_memory", return_value=memory):
+                    self.assertEqual(packages.jobs(cells), jobs)
 
 
 class Toml(Sandbox):
@@ -95,17 +155,3 @@ class Toml(Sandbox):
         with mock.patch.dict("sys.modules", tomllib=None, tomli=None):
             with self.fails(ENVIRONMENT, "Python 3.11", "python3-tomli"):
                 toml.load(self.top / "x.toml")
-
-
-class Ui(Sandbox):
-    def test_step_without_terminal(self):
-        with ui.step("work"):
-            pass
-        with self.assertRaises(ValueError), ui.step("fail"):
-            raise ValueError
-        self.assertEqual(self.stderr.getvalue(),
-                         "work ... 0.0 s\nfail ... stopped after 0.0 s\n")
-
-    def test_seconds(self):
-        self.assertEqual([ui.seconds(n) for n in (0.44, 9.96, 12.3, 119, 200)],
-                         ["0.4 s", "10 s", "12 s", "119 s", "3 min 20 s"])
