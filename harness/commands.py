@@ -56,8 +56,9 @@ def again(args: argparse.Namespace) -> int:
     names = {cell.name for cell in plan.pick(args.cell)} if args.cell else None
     chosen = [outcome for outcome in last
               if (outcome.cell in names if names else not outcome.ok)]
-    jobs = dict.fromkeys(runner.Job(plan.pick([outcome.cell])[0], outcome.tree)
-                         for outcome in chosen or last)
+    jobs = [runner.Job(plan.pick([outcome.cell])[0], outcome.tree)
+            for outcome in chosen or last]
+    jobs = list({job.name: job for job in jobs}.values())
     return _boot(plan, jobs, dataclasses.replace(options(args), rebuild=False), args.json)
 
 

@@ -163,18 +163,20 @@ def failures(ktap: str) -> list[str]:
     found: list[str] = []
     said: list[str] = []
     suite = case = place = ""
+    first = False
     for line in ktap.splitlines():
         token = _KTAP.match(line)
         if not token:
-            if place and len(said) < 3:
+            if first:
                 said.append(" ".join(line.split()))
             continue
         indent, subtest, bad, name, at = token.groups()
         depth = len(indent) // 4        # 0 a suite, 1 a case, 2 a parameter
+        first = bool(at) and not place  # what follows is of the first expectation
         if subtest:
             suite, case = (subtest, "") if depth < 2 else (suite, subtest)
         elif at:
-            place, said = (place, said) if place else (at, [])
+            place = place or at.replace("../", "")
         else:
             if bad and (depth == 2 or depth == 1 and name != case):
                 label = f"{suite}.{case} ({name})" if depth == 2 else f"{suite}.{name}"
