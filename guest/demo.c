@@ -18,7 +18,7 @@
  *   xen     (boot as dom0 of Xen with -m 5G) the same, because the machine
  *           frame of the page does, while the kernel takes it for one below
  *   virtio  virtio.c, which needs no edu device
- *   shell   no scenario, /bin/busybox sh if there is one
+ *   shell   no scenario, /bin/busybox sh if there is one; lab_command="..." runs that
  *
  * Results are KTAP on the console. Before each result a "# row:" line carries
  * what was measured, as JSON. Then the machine is reset: run QEMU with
@@ -712,7 +712,9 @@ static void take_terminal(void)
 static void run_shell(void)
 {
 	static const char busybox[] = "/bin/busybox";
+	const char *command = getenv("lab_command");
 	pid_t child, pid;
+	int status = 0;
 
 	if (load_module("/edu_dma.ko"))
 		printf("demo: /edu_dma.ko: %s\n", strerror(errno));
@@ -726,12 +728,15 @@ static void run_shell(void)
 	child = fork();
 	if (!child) {
 		take_terminal();
-		execl(busybox, "sh", NULL);
+		execl(busybox, "sh", command ? "-c" : NULL, command, NULL);
 		_exit(127);
 	}
 	do {
-		pid = wait(NULL);
+		pid = wait(&status);
 	} while (pid != child && (pid > 0 || errno == EINTR));
+	if (command)
+		printf("lab: the command ends with %d\n",
+		       WIFEXITED(status) ? WEXITSTATUS(status) : 126);
 }
 
 int main(void)

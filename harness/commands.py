@@ -11,9 +11,9 @@ import sys
 import termios
 from pathlib import Path
 
-from . import model, packages, process, results, runner, ui
+from . import model, packages, paths, results, runner, ui
 from .boot import cell as boots
-from .boot import guest, kernel
+from .boot import guest, kernel, qemu
 from .errors import BOOT, PASS, USAGE, LabError
 from .source import trees
 
@@ -113,13 +113,18 @@ def shell(args: argparse.Namespace) -> int:
     words = [word for word in cell.args if not word.startswith("demo=")]
     cell = dataclasses.replace(cell, args=words, suites="", demo="shell",
                                devices=cell.devices or ["edu,dma_mask=0xffffffff"])
-    command = boots.argv(cell, build, build.dir, ["kunit.enable=0", "demo=shell"],
+    words = ["kunit.enable=0", "demo=shell"]
+    if args.words:                      # the kernel puts it into the environment
+        if '"' in " ".join(args.words):
+            raise LabError("a command in the guest cannot have double quotes", USAGE)
+        words += ["loglevel=1", f'lab_command="{" ".join(args.words)}"']
+    command = boots.argv(cell, build, build.dir, words,
                          guest.initramfs(build, shell=True))
+    if args.words:
+        return _one_command(command, cell.timeout)
     if args.gdb:
         command += ["-s", "-S"]
         ui.note(f"waits for: gdb {build.dir / 'vmlinux'} -ex 'target remote :1234'")
-    if args.words:
-        return _one_command(cell, command, args.words)
     command[command.index("stdio")] = "mon:stdio"
     ui.note("a shell in the guest: exit ends it, Ctrl-A X ends QEMU")
     # The terminal is the guest's: no process group of its own, unlike in run().
@@ -134,15 +139,13 @@ def shell(args: argparse.Namespace) -> int:
             raise
 
 
-def _one_command(cell, command, words):
-    """Run `words` in the guest's shell; what it prints goes to stdout."""
-    mark = "lab: the command ends with"
-    text = f"{' '.join(words)}; echo '{mark}' $?; exit\n"
-    done = process.run(command, input=text, timeout=cell.timeout)
-    output, _, status = done.stdout.replace("\r", "").rpartition(f"\n{mark} ")
-    begin = output.rfind(f"'{mark}' $?; exit\n")
-    ui.say(output[output.index("\n", begin) + 1:] if begin >= 0 else done.stdout)
-    return int(status.split()[0]) if status else BOOT
+def _one_command(command, timeout):
+    """Run QEMU with one command in the guest; prints its output, returns its status."""
+    mark = "lab: the command ends with "
+    console = qemu.boot(command, timeout=timeout, log=paths.results() / "shell.log")
+    output, _, status = console.replace("\r", "").rpartition(mark)
+    print(output, end="")
+    return int(status.split()[0]) if output else BOOT
 
 
 @contextlib.contextmanager
