@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from typing import Optional
 
 from . import commands, model, packages, results, runner, ui
-from .errors import APPLY, FAILED, PASS, STYLE, USAGE, LabError
+from .boot import kernel
+from .errors import APPLY, BUILD, FAILED, PASS, STYLE, USAGE, LabError
 from .gates import Finding, expected, harness, lint, series
 from .reports import compare
 
@@ -94,7 +95,8 @@ def _boots(plan, cells, full, pin, options) -> Iterator[Finding]:
 def _built(name, made):
     if isinstance(made, LabError):
         return Finding(f"kernel {name}", str(made), made.status)
-    return Finding(f"kernel {name} builds from the series")
+    said = kernel.warnings(made)
+    return Finding(f"kernel {name} builds from the series", said[0] if said else "", BUILD)
 
 
 def _booted(outcome: results.Outcome, pin: bool) -> Iterator[Finding]:

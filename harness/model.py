@@ -66,6 +66,9 @@ ARCHES = {arch.name: arch for arch in (
          qemu="qemu-system-aarch64", emulator="qemu-system-arm",
          image="arch/arm64/boot/Image", console="console=ttyAMA0",
          options=("-machine", "virt", "-cpu", "max")),
+    Arch(name="sparc64", uname="sparc64", debian="sparc64", prefix="sparc64-linux-gnu-",
+         qemu="qemu-system-sparc64", emulator="qemu-system-sparc",
+         image="arch/sparc/boot/image", console="console=ttyS0", options=()),
 )}
 
 
@@ -79,6 +82,7 @@ class Kernel:
     fragments: list[str] = field(default_factory=list)
     alone: bool = False                         # without those of the suites
     compare: bool = True                        # part of ./lab compare
+    make: list[str] = field(default_factory=list)       # more options of make
 
     @property
     def target(self) -> Arch:
@@ -100,6 +104,7 @@ class Cell:
     memory: str = "1G"                          # QEMU's -m
     machine: str = ""                           # QEMU's -machine
     cpu: str = ""                               # QEMU's -cpu
+    cpus: int = 1                               # QEMU's -smp
     overlay: str = ""                           # of its device tree: configs/*.dtso
     args: list[str] = field(default_factory=list)       # kernel command line
     devices: list[str] = field(default_factory=list)    # QEMU's -device
@@ -174,8 +179,8 @@ def _conflict(entry: Any, matrix: Matrix) -> str:
     else:
         if entry.kernel not in matrix.kernels:
             return f"there is no kernel.{entry.kernel}"
-        if not re.fullmatch(r"[1-9]\d*[MG]", entry.memory) or entry.timeout < 1:
-            return "memory is like 512M or 5G, and timeout above 0"
+        if not re.fullmatch(r"[1-9]\d*[MG]", entry.memory) or min(entry.timeout, entry.cpus) < 1:
+            return "memory is like 512M or 5G, timeout and cpus above 0"
         purposes = map(bool, (entry.suites, entry.demo, entry.bench))
         if sum(purposes) != 1 or entry.demo not in ("", *DEMOS):
             return f"wants either suites, bench or demo (one of {', '.join(DEMOS)})"

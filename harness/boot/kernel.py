@@ -109,6 +109,12 @@ def log(made):
     return _log(made).read_text(encoding="utf-8", errors="replace")
 
 
+def warnings(made):
+    """What the compiler complained of in files of the series, in its last build."""
+    files = "|".join(map(re.escape, trees.touched("base..series")))
+    return re.findall(rf"^.*\b(?:{files}):\d+.*: warning: .*$", log(made), re.M)
+
+
 def _log(made):
     return made.dir / "lab-build.log"
 
@@ -122,7 +128,8 @@ def _build(made, what):
     target = made.kernel.target
     cmd = made.kunit("build", f"--jobs={jobs()}", f"--cross_compile={target.cross}",
                      *(f"--kunitconfig={config}" for config in configs),
-                     *(f"--make_options={option}" for option in make_options(target)))
+                     *(f"--make_options={option}" for option in
+                       [*make_options(target), *made.kernel.make]))
     with ui.step(what):
         done = process.run(cmd, cwd=made.source, env=environment(), log=output)
     if done.returncode:

@@ -40,6 +40,8 @@ def hardware(cell, built, where):
         made += ["-machine", cell.machine]
     if cell.cpu:
         made += ["-cpu", cell.cpu]
+    if cell.cpus > 1:
+        made += ["-smp", str(cell.cpus)]
     for device in cell.devices:
         made += ["-device", device]
     if cell.bench:
