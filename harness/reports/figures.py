@@ -44,7 +44,7 @@ def _columns(rows):
     """(width of each column, rows of words as wide as that)."""
     columns = list(zip(*rows))
     widths = [max(len(str(word)) for word in column) for column in columns]
-    return widths, [[str(word).rjust(width) if _right(column) else str(word).ljust(width)
+    return widths, [[f"{word!s:{'>' if _right(column) else '<'}{width}}"
                      for word, width, column in zip(row, widths, columns)]
                     for row in rows]
 
@@ -136,11 +136,12 @@ def _problem(row):
 def _umem_problem(row, arch):
     if row["series"] is None or row["stock"] is None:
         return "was not measured"
-    if (row["answer"] == "granted" and
-            sum(row["series"]) > sum(row["stock"]) * _NOISE):
-        return f"{sum(row['series']) - sum(row['stock'])} instructions more than in stock"
-    granted = next(other["series"] for other in arch["umem"] if other["answer"] == "granted"
-                   and (other["size"], other["pages"]) == (row["size"], row["pages"]))
+    more = sum(row["series"]) - sum(row["stock"])
+    if row["answer"] == "granted" and more > sum(row["stock"]) * (_NOISE - 1):
+        return f"{more} instructions more than in stock"
+    granted = next(other["series"] for other in arch["umem"]
+                   if (other["answer"], other["size"], other["pages"]) ==
+                   ("granted", row["size"], row["pages"]))
     if row["answer"] == "refused" and row["series"][0] > sum(granted) * _NOISE:
         return "takes more instructions than to grant it"
     return ""
