@@ -81,7 +81,6 @@ Boots = Dict[str, Tuple[Boot, Boot]]
 
 _LINE = re.compile(r"( *)(?:# Subtest: (?P<group>.+)|# \w+: route: (?P<route>.+)|"
                    r"(?P<ok>ok|not ok) \d+ (?P<name>.+?)(?: # SKIP ?(?P<why>.*))?)")
-_NUMBER = re.compile(r"(\w+)=(-?\d+)")
 
 
 def read(where: Path, outcome: results.Outcome) -> Boot:
@@ -102,7 +101,7 @@ def read(where: Path, outcome: results.Outcome) -> Boot:
             names[depth - 1:] = [found["group"]]
         elif found["route"]:
             route = found["route"]
-        elif depth:
+        elif 0 < depth <= len(names):
             suite, case, parameter = (*names[:depth], found["name"], "")[:3]
             made = boot.results.setdefault((suite, case), {})
             if depth == 2 or not made:
@@ -114,8 +113,9 @@ def read(where: Path, outcome: results.Outcome) -> Boot:
 def _result(found, route):
     if found["why"] is not None:
         return Result("SKIP", reason=found["why"])
+    numbers = re.findall(r"(\w+)=(-?\d+)", route)
     return Result("PASS" if found["ok"] == "ok" else "FAIL",
-                  Counter({name: int(number) for name, number in _NUMBER.findall(route)}))
+                  Counter({name: int(number) for name, number in numbers}))
 
 
 # -- in words -----------------------------------------------------------------
@@ -137,12 +137,13 @@ def differences(theirs: Counter, ours: Counter) -> set:
     if not theirs or not ours:
         return {"fails"}
     words = {more for name, more, _ in _WORDS if theirs[name] > ours[name]}
+    number, wanted = theirs["errno"], ours["errno"]
     if theirs["failed"] >= ours["failed"] and theirs["mapped"] < ours["mapped"]:
-        words.add(f"refuses ({_name(theirs['errno'])})" if theirs["errno"] else "refuses")
+        words.add(f"refuses ({_name(number)})" if number else "refuses")
     else:
         words |= {none for name, _, none in _WORDS if not theirs[name] and ours[name]}
-        if theirs["errno"] and ours["errno"] and theirs["errno"] != ours["errno"]:
-            words.add(f"{_name(theirs['errno'])} instead of {_name(ours['errno'])}")
+        if number and wanted and number != wanted:
+            words.add(f"{_name(number)} instead of {_name(wanted)}")
     if "bounces" in words:
         words -= {"maps"}
     return words - {""} or {"fails"}
