@@ -67,10 +67,11 @@ class Words(unittest.TestCase):
                 ("false dma-debug reports", route(reports=1), route()),
                 ("dma-debug reports missing", route(), route(reports=2)),
                 # it broke off early in a case of many requests
-                ("no trace event, -EIO instead of -EOPNOTSUPP",
-                 route(mapped=3, failed=1, errno=-5),
+                ("-EIO instead of -EOPNOTSUPP",
+                 route(mapped=3, failed=2, errno=-5, refused=1),
                  route(mapped=500, failed=500, errno=-95, refused=500)),
                 ("fails", route(mapped=1), route(mapped=1)),
+                ("fails", route(mapped=1), route(mapped=1, marks=1)),
                 ("fails", {}, route(mapped=1))):
             self.assertEqual(routes._join(routes.differences(theirs, ours)), words,
                              (theirs, ours))
@@ -206,15 +207,24 @@ class Read(unittest.TestCase):
                           self.case("debug_plain_among_marked").values()},
                          {("SKIP", "the architecture lets buffers share cache lines")})
 
+    def read(self, text):
+        with tempfile.TemporaryDirectory() as scratch:
+            (Path(scratch) / "ktap.log").write_text(text)
+            return routes.read(Path(scratch), OUTCOME).results
+
     def test_expressions(self):
         """What the source of the suites looks like is not in the results."""
-        with tempfile.TemporaryDirectory() as scratch:
-            text = (DATA / "ktap.log").read_text()
-            renamed = text.replace("warnings", "n").replace("errors_before", "e")
-            self.assertNotEqual(text, renamed)
-            (Path(scratch) / "ktap.log").write_text(renamed)
-            self.assertEqual(routes.read(Path(scratch), OUTCOME).results,
-                             self.boot.results)
+        text = (DATA / "ktap.log").read_text()
+        renamed = text.replace("warnings", "n").replace("errors_before", "e")
+        self.assertNotEqual(text, renamed)
+        self.assertEqual(self.read(renamed), self.boot.results)
+
+    def test_no_line(self):
+        """A case without a line does not get that of another."""
+        found = self.read("    ok 1 lost\n    # Subtest: s\n    # a: route: mapped=1\n"
+                          "    ok 1 a\n    ok 2 b\nok 1 s\n")
+        self.assertEqual({case: result[""].route for (_, case), result in found.items()},
+                         {"a": {"mapped": 1}, "b": {}})
 
     def test_nothing(self):
         boot = routes.read(DATA / "none", Outcome("x86_64", problem="the boot hung"))
@@ -261,12 +271,12 @@ class Compare(Sandbox):
         super().setUp()
         (self.root / "matrix.toml").write_text(MATRIX)
         (self.root / "routes.toml").write_text("[[untested]]\nroute = '`r` of d'\n"
-                                               "stock = 's'\n"
+                                               "stock = 's | S'\n"
                                                "series = 't'\nwhy = 'w'\n")
         self.page = self.root / "docs/routes.md"
         self.boots = {"stock-suites": {"one": Boot({KEY: {"": UNTRACED}}),
                                        "two": Boot({KEY: {"": PASSED}})},
-                      "series": {"one": Boot({KEY: {"": REFUSAL}}),
+                      "series": {"one": Boot({KEY: {"": REFUSAL}}, counts="1 passed"),
                                  "two": Boot({KEY: {"": PASSED}})}}
         self.build = self.enter(mock.patch.object(
             kernel, "build", side_effect=lambda which, name: kernel.at(which, name)))
@@ -281,14 +291,16 @@ class Compare(Sandbox):
         return self.out.getvalue().splitlines()[-1]
 
     def test_good(self):
+        self.boots["series"]["two"].results["dma_direct", "dma_map_y"] = {"": SKIPPED}
         self.assertEqual(compare.run(), PASS)
         self.assertEqual(self.last(), "compare: 2 rows, stock differs in 1, the series "
                          "is wrong in 0; docs/routes.md written")
         text = self.page.read_text()
         for line in ("| `dma_map_x` | - | one | no trace event | refused cleanly |",
                      "| `dma_map_x` | - | two | the same | mapped as before |",
-                     "| `r` of d | s | t | w |", "stock is Linux",
-                     "| one | the first |"):
+                     r"| `r` of d | s \| S | t | w |", "stock is Linux",
+                     "| `dma_direct.dma_map_y` | needs luck |",
+                     "| one | the first |  | 1 passed |"):
             self.assertIn(line, text)
         self.assertNotIn("$", text)
         self.assertIn(text, self.out.getvalue())
