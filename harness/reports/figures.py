@@ -8,109 +8,19 @@ user memory: get and release), `functions` (instructions in their code), `tool`
 """
 
 import re
+import string
 
+from .. import paths
+
+_TEMPLATE = paths.ROOT / "docs" / "performance.md.in"
 _ATTRIBUTE = "DMA_ATTR_REQUIRE_COHERENT"
-_PAIRS = ("device", "calls", "attribute", "base", "stock", "series", "stock - base",
-          "series - base", "series - stock")
+_TREES = ("base", "stock", "series")
+_PAIRS = ("device", "calls", "attribute", *_TREES, "stock - base", "series - base",
+          "series - stock")
 _NOISE = 1.01       # of what is measured with interrupts on: timer ticks
 _SIZES = {1 << 12: "4 KiB", 1 << 20: "1 MiB", 1 << 26: "64 MiB", 1 << 30: "1 GiB"}
 _PAGE = 4096
 _OWN = ("device", "calls", "stock", "series", "series - stock")
-
-_DOCUMENT = """\
-<!-- SPDX-License-Identifier: GPL-2.0-only -->
-<!-- Written by `./lab bench --write`. -->
-# Cost
-
-The series may not slow down those who do not use the attribute: to map memory without
-`DMA_ATTR_REQUIRE_COHERENT` for a coherent device, where nothing is bounced, executes
-no instruction more than without the series. `./lab bench` measures that and fails
-otherwise. `./lab bench --write` writes this page.
-
-## How
-
-The KUnit benchmark guest/benchmark/dma_map_benchmark_kunit.c makes and undoes a
-mapping 1000 times with interrupts off, in 8 rounds after a warm-up. It runs in the
-three trees, built with the same configuration and compiler, under QEMU with
-`-accel tcg -icount shift=0` on one CPU: there the clock advances by 1 ns for each
-instruction. A figure is the number of instructions of one pair of calls, such as
-dma_map_phys() and dma_unmap_phys(), in the fastest round, with the benchmark's own
-loop, which is the same in all trees. Each round has the stack 16 bytes further down:
-how it is aligned makes a difference behind arm64's SMMU, and a frame of any other
-function can change that. Each kernel is booted {boots} times, and the figures of the
-boots have to be the same.
-
-The kernels are slim ones, without debugging options, Xen, memory encryption, function
-tracing and dynamic bounce pools, on x86_64 without mitigations for the CPU, on arm64
-without pointer authentication. There is no bounce pool on x86_64, and one of 1 MB on
-arm64. Another configuration or compiler gives other figures.
-Not measured: mappings that are bounced, devices that are not coherent or have
-dma_map_ops, memory of other devices, lazy invalidation, sync and allocation.
-
-These are instructions under an emulator, not time. They show whether the path that
-is taken has become longer. They say nothing of caches, branch prediction, memory
-barriers or the latency of an IOMMU, and an instruction of one architecture does not
-cost what one of the other does. QEMU's IOMMUs complete an invalidation at once, so
-the figures behind an IOMMU have no waiting in them.
-
-| | |
-|---|---|
-| kernel | Linux {version}; base, stock and series as in the [README](../README.md) |
-{machine}
-
-All three kernels have the benchmarks and the suites of the series.
-
-## Without the attribute
-
-What counts is the difference to base, the kernel as it was before anybody added the
-attribute; stock is mainline's version. iommu_map is the share of the IOMMU's driver,
-which no version touches.
-
-{pairs}
-
-## With the attribute
-
-What a mapping costs that was asked for with `DMA_ATTR_REQUIRE_COHERENT` and granted,
-against mainline's version. base does not have the attribute. dma_map_sgtable of 16 is
-what RDMA does with 16 pages of a process that do not follow each other in memory.
-
-{own}
-
-## How cost grows
-
-What ib_umem_get_va() and ib_umem_release() take for user memory of a few sizes, in
-instructions: without an IOMMU, with a device that reaches all of the memory (granted)
-and with one that reaches none of it (refused). Pages are pinned and looked up one by
-one. Small pages do not lie in a row here, so each is a segment of its own. base does
-not refuse. The instructions of the task count and those of timer interrupts, in the
-fewest of six rounds and {boots} boots; `./lab bench` fails if the series takes 1 % more
-than stock, or if to refuse takes more than to grant and release.
-
-{umem}
-
-## Instructions in the code
-
-How many instructions a function has, on paths taken or not. The compiler moves what it
-takes for unlikely elsewhere, into a `.cold` or `.part` of its own, which is not counted:
-so it does with most of iommu_dma_unmap_phys() of the series on arm64.
-
-{functions}
-
-What bloat-o-meter says of the code of all the kernel, data not counted, against base.
-These kernels have no HMM and no Xen, which the series changes as well:
-
-{growth}
-
-## What the kernel's own benchmark says
-
-`tools/dma/dma_map_benchmark`, on QEMU's edu device behind the IOMMU, in microseconds
-of the same clock. It takes the time of each call, the reading of the clock included,
-and prints tenths: 100 instructions, so a few can tip the last digit, and where the
-stack of its thread lies can, too. These are the figures of one boot, and nothing is
-judged by them.
-
-{tool}
-"""
 
 
 def text(rows):
@@ -134,7 +44,7 @@ def _columns(rows):
     """(width of each column, rows of words as wide as that)."""
     columns = list(zip(*rows))
     widths = [max(len(str(word)) for word in column) for column in columns]
-    return widths, [[str(word).rjust(width) if _right(column) else str(word).ljust(width)
+    return widths, [[f"{word!s:{'>' if _right(column) else '<'}{width}}"
                      for word, width, column in zip(row, widths, columns)]
                     for row in rows]
 
@@ -149,7 +59,7 @@ def pairs(arch):
     """The table of what is mapped without the attribute."""
     return [_PAIRS] + [
         (row["device"], row["calls"], row["attribute"],
-         *(_figure(row, name) for name in ("base", "stock", "series")),
+         *(_dash(row[name][0]) for name in _TREES),
          _difference(row, "stock", "base"), _difference(row, "series", "base"),
          _difference(row, "series", "stock"))
         for row in arch["rows"] if row["attribute"] != _ATTRIBUTE]
@@ -158,50 +68,46 @@ def pairs(arch):
 def own(arch):
     """The table of what is mapped with it."""
     return [_OWN] + [
-        (row["device"], row["calls"], _figure(row, "stock"), _figure(row, "series"),
+        (row["device"], row["calls"], _dash(row["stock"][0]), _dash(row["series"][0]),
          _difference(row, "series", "stock"))
         for row in arch["rows"] if row["attribute"] == _ATTRIBUTE]
 
 
 def umems(arch):
     """The table of user memory."""
-    heading = ("memory", "pages", "answer", "call", "base", "stock", "series",
-               "series a page", "series - stock")
+    heading = ("memory", "pages", "answer", "call", *_TREES, "series a page",
+               "series - stock")
     return [heading] + [
         (_SIZES[row["size"]], row["pages"], row["answer"], call,
-         *("-" if row[name] is None else row[name][n]
-           for name in ("base", "stock", "series")),
-         "-" if row["series"] is None else f"{row['series'][n] * _PAGE / row['size']:.1f}",
-         "-" if None in (row["series"], row["stock"]) else
-         f"{row['series'][n] - row['stock'][n]:+d}")
+         *(_dash(row[name] and row[name][n]) for name in _TREES),
+         _dash(row["series"] and f"{row['series'][n] * _PAGE / row['size']:.1f}"),
+         _difference(row, "series", "stock", n))
         for row in arch["umem"]
         for n, call in enumerate(("get", "release")[:1 + (row["answer"] == "granted")])]
 
 
 def functions(arch):
     """The table of instructions in the code."""
-    heading = ("function", "base", "stock", "series")
-    return [heading] + [
-        (row["name"], *("-" if row[name] is None else row[name] for name in heading[1:]))
-        for row in arch["functions"] if any(row[name] for name in heading[1:])]
+    return [("function", *_TREES)] + [
+        (row["name"], *(_dash(row[name]) for name in _TREES))
+        for row in arch["functions"] if any(row[name] for name in _TREES)]
 
 
 def tool(arch):
     """The table of what tools/dma says."""
-    return [("mode", "call", "base", "stock", "series")] + [
+    return [("mode", "call", *_TREES)] + [
         (f"{row['mode']} of {row['granule']}", call,
-         *(row[name][n] if row[name] else "-" for name in ("base", "stock", "series")))
+         *(row[name][n] if row[name] else "-" for name in _TREES))
         for row in arch["tool"] for n, call in enumerate(("map", "unmap"))]
 
 
-def _figure(row, name):
-    return "-" if row[name][0] is None else row[name][0]
+def _dash(figure):
+    return "-" if figure is None else figure
 
 
-def _difference(row, name, other):
-    if row[name][0] is None or row[other][0] is None:
-        return "-"
-    return f"{row[name][0] - row[other][0]:+d}"
+def _difference(row, name, other, n=0):
+    figures = [row[tree] and row[tree][n] for tree in (name, other)]
+    return "-" if None in figures else f"{figures[0] - figures[1]:+d}"
 
 
 def problems(found):
@@ -217,7 +123,7 @@ def problems(found):
 
 
 def _problem(row):
-    for name in ("base", "stock", "series"):
+    for name in _TREES:
         if len(set(row[name])) > 1:
             return f"{name} gives {' and '.join(map(str, row[name]))} in two boots"
     name = "stock" if row["attribute"] == _ATTRIBUTE else "base"
@@ -230,11 +136,12 @@ def _problem(row):
 def _umem_problem(row, arch):
     if row["series"] is None or row["stock"] is None:
         return "was not measured"
-    if (row["answer"] == "granted" and
-            sum(row["series"]) > sum(row["stock"]) * _NOISE):
-        return f"{sum(row['series']) - sum(row['stock'])} instructions more than in stock"
-    granted = next(other["series"] for other in arch["umem"] if other["answer"] == "granted"
-                   and (other["size"], other["pages"]) == (row["size"], row["pages"]))
+    more = sum(row["series"]) - sum(row["stock"])
+    if row["answer"] == "granted" and more > sum(row["stock"]) * (_NOISE - 1):
+        return f"{more} instructions more than in stock"
+    granted = next(other["series"] for other in arch["umem"]
+                   if (other["answer"], other["size"], other["pages"]) ==
+                   ("granted", row["size"], row["pages"]))
     if row["answer"] == "refused" and row["series"][0] > sum(granted) * _NOISE:
         return "takes more instructions than to grant it"
     return ""
@@ -247,18 +154,17 @@ def document(found):
     def each(make):
         return "\n\n".join(f"{arch['arch']}:\n\n{make(arch)}" for arch in arches)
 
+    def tables(table):
+        return each(lambda arch: markdown(table(arch)))
+
     machine = "\n".join(
         f"| {arch['arch']} | {arch['compiler']}; {arch['emulator']}; "
         f"`{arch['command']}`; configs/{{{','.join(arch['fragments'])}}}.config |"
         for arch in arches)
-    return _DOCUMENT.format(
+    return string.Template(_TEMPLATE.read_text("utf-8")).substitute(
         boots=found["boots"], version=found["version"], machine=machine,
-        pairs=each(lambda arch: markdown(pairs(arch))),
-        own=each(lambda arch: markdown(own(arch))),
-        umem=each(lambda arch: markdown(umems(arch))),
-        functions=each(lambda arch: markdown(functions(arch))),
-        growth=each(_growth),
-        tool=each(lambda arch: markdown(tool(arch))))
+        pairs=tables(pairs), own=tables(own), umem=tables(umems),
+        functions=tables(functions), growth=each(_growth), tool=tables(tool))
 
 
 def _growth(arch):
