@@ -98,12 +98,13 @@ def _mails(tally):
         tally.one("the series applies", str(err), APPLY)
         return False
     ui.note(trees.provenance())
-    count = len(trees.mails("series"))
+    series = model.SERIES["series"]
+    count = len(series.mails())
     tally.one(f"the series applies with no fuzz: {count} patches")
-    changes = mails.outdated()
+    changes = mails.outdated(series)
     tally.one("series/ is what ./lab refresh writes",
               f"{', '.join(changes)} would change" if changes else "", STYLE)
-    for mail in trees.mails("series"):
+    for mail in series.letters():
         found = checkpatch.complaints(mail)
         tally.one(f"checkpatch and codespell: {mail.name}",
                   f"{len(found)} complaints, the first: {found[0]}" if found else "",

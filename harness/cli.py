@@ -39,13 +39,14 @@ def _bisect(args):
 
 
 def _tree(args):
+    if args.update:
+        trees.newer_stock()
     ui.say(trees.tree(args.name, args.reset))
     return PASS
 
 
-def _refresh(_args):
-    trees.tree("series")
-    changed = mails.refresh()
+def _refresh(args):
+    changed = mails.refresh(model.SERIES[args.name])
     for name in changed:
         ui.say(name)
     ui.conclusion(f"refresh: {len(changed)} files written" if changed
@@ -193,10 +194,14 @@ def _parser():
     command.add_argument("--first", type=int, default=1, metavar="N",
                          help="the patch to begin with (default: %(default)s)")
     command = add("tree", _tree, "make a kernel tree and print its path")
-    command.add_argument("name", help=", ".join(trees.NAMES))
+    command.add_argument("name", help=", ".join((*trees.NAMES, *trees.SUITES)))
+    command.add_argument("--update", action="store_true",
+                         help="look for a newer point release of the package first")
     command.add_argument("--reset", action="store_true",
                          help="drop own commits and changes, saved under refs/lab/saved/")
-    add("refresh", _refresh, "write series/ from the commits of the series tree")
+    command = add("refresh", _refresh, "write mails from the commits of their tree")
+    command.add_argument("name", nargs="?", default="series", choices=model.SERIES,
+                         help="default: %(default)s")
     command = of_tree(add("build", _build, "build kernels"))
     command.add_argument("kernel", nargs="*", help="default: all")
     command = of_tree(add("kunit", _kunit, "build, boot and run KUnit suites"))

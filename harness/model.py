@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the lab works on: architectures, and the kernels and cells of matrix.toml."""
+"""What the lab works on: architectures, series of patches, and the kernels and cells
+of matrix.toml."""
 
 import fnmatch
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from . import paths, toml
 from .errors import USAGE, LabError
 
 DEMOS = ("plain", "force", "beyond", "xen", "virtio", "shell")
+COVER = "0000-cover-letter.patch"
 ROWS = DEMOS[:4]                # those with rows for the table of ./lab demo
 
 
@@ -62,6 +65,40 @@ ARCHES = {arch.name: arch for arch in (
          ("-bios", "qboot.rom"), "qemu-system-x86"),
     Arch("arm64", "aarch64", "arm64", "arch/arm64/boot/Image", "console=ttyAMA0",
          ("-machine", "virt", "-cpu", "max"), "qemu-system-arm"),
+)}
+
+
+@dataclass(frozen=True)
+class Series:
+    """Patches as mails, and the tree that they make."""
+
+    name: str                   # of the tree and of its branch
+    directory: str              # of the mails, in the checkout
+    parent: str                 # the tree that they apply to
+    cover: bool = False         # whether there is a cover letter
+
+    @property
+    def path(self) -> Path:
+        """The directory of the mails."""
+        return paths.ROOT / self.directory
+
+    @property
+    def span(self) -> str:
+        """Its commits, as git log wants them."""
+        return f"{self.parent}..{self.name}"
+
+    def letters(self) -> "list[Path]":
+        """All mails in order, the cover letter first."""
+        return sorted(self.path.glob("[0-9]*.patch"))
+
+    def mails(self) -> "list[Path]":
+        """The patches in order, without the cover letter."""
+        return [path for path in self.letters() if path.name != COVER]
+
+
+SERIES = {series.name: series for series in (
+    Series("base", "base", "stock"),
+    Series("series", "series", "base", cover=True),
 )}
 
 

@@ -13,10 +13,8 @@ from pathlib import Path
 from . import ui
 from .errors import ENVIRONMENT, LabError
 
-# LAB_ROOT lets the harness work on another checkout's series/ and base/.
+# LAB_ROOT lets the harness work on another checkout's mails.
 ROOT = Path(os.environ.get("LAB_ROOT") or Path(__file__).resolve().parent.parent)
-SERIES = ROOT / "series"
-BASE = ROOT / "base"
 
 GIB = 1 << 30
 
@@ -53,7 +51,7 @@ def downloads():
 
 
 def trees():
-    """The git work trees stock, base and series."""
+    """The git work trees: stock, and those of the series of patches."""
     return _sub("trees")
 
 
@@ -172,9 +170,10 @@ def lock(name):
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                held.seek(0)
-                ui.note(f"waiting for process {held.read().strip() or '?'}, "
-                        f"which holds {path}")
+                held.seek(0)        # empty before its owner has written into it
+                owner = held.read().strip()
+                ui.note(f"waiting for {f'process {owner}' if owner else 'another process'}"
+                        f", which holds {path}")
                 fcntl.flock(held, fcntl.LOCK_EX)
             held.truncate(0)
             held.write(str(os.getpid()))
@@ -184,3 +183,4 @@ def lock(name):
                 yield
             finally:
                 mine[1] -= 1
+                held.truncate(0)

@@ -214,11 +214,12 @@ class Commands(Lab):
 
     def test_refresh(self):
         for changed, last in (([], "nothing to write"), (["a", "b"], "2 files written")):
-            with mock.patch.object(trees, "tree"):
-                with mock.patch.object(mails, "refresh", return_value=changed):
-                    status, out, _ = self.lab("refresh")
-            self.assertEqual((status, out[:-1]), (PASS, changed))
-            self.assertIn(last, out[-1])
+            for argv, name in (([], "series"), (["base"], "base")):
+                with mock.patch.object(mails, "refresh", return_value=changed) as made:
+                    status, out, _ = self.lab("refresh", *argv)
+                made.assert_called_once_with(model.SERIES[name])
+                self.assertEqual((status, out[:-1]), (PASS, changed))
+                self.assertIn(last, out[-1])
 
 
 class Tally(Sandbox):
@@ -286,8 +287,6 @@ class Check(Lab):
         self.enter(mock.patch.object(check, "_harness"))
         self.enter(mock.patch.multiple(trees, tree=mock.DEFAULT,
                                        provenance=lambda: "stock is Linux"))
-        self.enter(mock.patch.object(trees, "mails",
-                                     return_value=[self.root / "series/0001-x.patch"]))
         self.outdated = self.enter(mock.patch.object(mails, "outdated", return_value=[]))
         self.style = self.enter(mock.patch.object(checkpatch, "complaints", return_value=[]))
         self.enter(mock.patch.object(checkpatch, "unnoticed_caller", return_value=""))

@@ -3,6 +3,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import unittest
@@ -10,9 +11,9 @@ from pathlib import Path
 from unittest import mock
 
 from harness import paths, process
-from harness.source import fetch
-from harness.errors import ENVIRONMENT, FETCH
-from harness.tests import BASE_TOML, Sandbox
+from harness.source import fetch, trees
+from harness.errors import APPLY, ENVIRONMENT, FETCH, USAGE
+from harness.tests import BASE_TOML, DIRECT, FILES, HMM, Sandbox, edited
 
 DEB = "linux-source-7.3_7.3.4-1~bpo13+1_all.deb"
 VERSION = "7.3.4-1~bpo13+1"
@@ -116,12 +117,15 @@ class Tree(Sandbox):
     def repository(self, *tags):
         where = self.top / "linux"
         where.mkdir()
+        for name, text in FILES.items():
+            (where / name).parent.mkdir(parents=True, exist_ok=True)
+            (where / name).write_text(text)
         process.git("init", "-q", cwd=where)
         for tag in tags:
             (where / "Makefile").write_text(
                 "VERSION = {}\nPATCHLEVEL = {}\nSUBLEVEL = {}\n".format(
                     *(tag[1:].split(".") + ["0"])[:3]))
-            process.git("add", ".", cwd=where)
+            process.git("add", "--force", ".", cwd=where)
             process.git("commit", "-q", "-m", tag, cwd=where)
             process.git("tag", tag, cwd=where)
         os.environ["LINUX_TREE"] = str(where)
@@ -129,14 +133,55 @@ class Tree(Sandbox):
 
     def test_newest_tag(self):
         self.repository("v7.3", "v7.3.9", "v7.3.10", "v7.4")
-        src = fetch.ensure_stock()
-        self.assertEqual(src.version, "7.3.10")
-        self.assertIn("tag v7.3.10", src.origin)
-        self.assertEqual(list(paths.downloads().iterdir()), [])
+        where = trees.tree("stock")
+        self.assertIn("SUBLEVEL = 10\n", (where / "Makefile").read_text())
+        self.assertIn("stock is Linux 7.3.10 (tag v7.3.10 of ", trees.provenance())
+        self.assertEqual((where / "lib/made.o").read_text(), "kept\n")
+        shutil.rmtree(self.top / "linux")       # nothing is borrowed from it
+        process.git("fsck", "--full", cwd=where, check_status=1)
+
+    def objects(self):
+        """How many objects the packs of the lab's repository hold."""
+        done = process.git("count-objects", "-v", cwd=paths.trees() / "stock")
+        return int(re.search(r"^in-pack: (\d+)", done.stdout, re.M)[1])
+
+    def test_own_branch(self):
+        where = self.repository("v7.3.4", "v7.4.1")
+        self.mails(self.root / "base",
+                   ("base", {"kernel/dma/direct.c": edited(DIRECT, 5, "based")}))
+        os.environ["LINUX_REF"] = "HEAD"
+        trees.tree("base")
+        self.assertIn(f"stock is Linux 7.4.1 (HEAD of {where});", self.stderr.getvalue())
+        before = self.objects()
+        (where / "mm/hmm.c").write_text("mine\n")
+        self.assertEqual((trees.tree("base") / "mm/hmm.c").read_text(), "mine\n")
+        self.assertIn("with local changes", trees.provenance())
+        self.assertEqual(self.objects() - before, 3)    # file, mm, top: no copy of all
+        process.git("fsck", "--full", cwd=paths.trees() / "stock", check_status=1)
+        self.assertEqual((where / "mm/hmm.c").read_text(), "mine\n")
+        (where / "kernel/dma/direct.c").write_text(edited(DIRECT, 3, "mine"))
+        (self.root / "base/base.toml").write_text(
+            f'{BASE_TOML}[stock]\nversion = "7.3.4"\n')
+        with self.fails(APPLY, "base/0001-base.patch", "direct.c", "this is Linux 7.4.1",
+                        "LINUX_TARBALL with 7.3.4"):
+            trees.tree("base")
+        os.environ["LINUX_REF"] = "v7.3.4"
+        self.assertEqual((trees.tree("base") / "mm/hmm.c").read_text(), HMM)
+        del os.environ["LINUX_REF"]
+        self.assertIn("SUBLEVEL = 4\n", (trees.tree("stock") / "Makefile").read_text())
+
+    def test_own_branch_that_is_not_there(self):
+        self.repository("v7.3.4")
+        os.environ["LINUX_REF"] = "topic"
+        with self.fails(FETCH, "LINUX_TREE=", "topic"):
+            fetch.ensure_stock()
+        del os.environ["LINUX_TREE"]
+        with self.fails(USAGE, "LINUX_REF names a commit of LINUX_TREE"):
+            fetch.ensure_stock()
 
     def test_no_tag_of_the_series(self):
         where = self.repository("v7.2.1", "v7.4")
-        with self.fails(FETCH, where, "no tag v7.3.N"):
+        with self.fails(FETCH, where, "no tag v7.3.N", "LINUX_REF"):
             fetch.ensure_stock()
 
     def test_not_a_tree(self):
@@ -160,20 +205,21 @@ class Package(Sandbox):
                 echo "http://b.example/apt/|Other|Other|main|x|"
                 echo "http://c.example/debian/|Debian|Debian|main|x|";;
             *update*) {update};;
+            *--print-uris*) echo "'http://x/' ${{DEB##*/}} 1 SHA256:0";;
             *download*) {download};;
             esac''')
 
-    def deb(self, tarball=None):
+    def deb(self, tarball=None, version=VERSION, name=DEB):
         """Make the package; returns its path in the make-believe archive."""
         content = self.top / "content"
-        (content / "DEBIAN").mkdir(parents=True)
-        (content / "usr/src").mkdir(parents=True)
+        (content / "DEBIAN").mkdir(parents=True, exist_ok=True)
+        (content / "usr/src").mkdir(parents=True, exist_ok=True)
         (content / "DEBIAN/control").write_text(
             "Package: linux-source-7.3\nArchitecture: all\n"
-            f"Version: {VERSION}\nMaintainer: x <x@example.org>\nDescription: x\n")
+            f"Version: {version}\nMaintainer: x <x@example.org>\nDescription: x\n")
         shutil.copy(tarball or self.kernel(), content / "usr/src/linux-source-7.3.tar.xz")
-        path = self.top / "archive" / DEB
-        path.parent.mkdir()
+        path = self.top / "archive" / name
+        path.parent.mkdir(exist_ok=True)
         subprocess.run(["dpkg-deb", "--root-owner-group", "-Znone", "-b", content, path],
                        check=True, stdout=subprocess.DEVNULL)
         return path
@@ -194,6 +240,49 @@ class Package(Sandbox):
                       (paths.downloads() / "apt/sources/debian.sources").read_text())
         self.apt(update="exit 100", download="exit 100")
         self.assertEqual(fetch.ensure_stock().key, src.key)
+
+    def test_back_to_the_package(self):
+        """LINUX_TARBALL is what it says, as long as it says it, and no longer."""
+        self.deb()
+        self.apt()
+        trees.tree("stock")
+        os.environ["LINUX_TARBALL"] = str(self.kernel("7.3.5"))
+        self.assertIn("= 5\n", (trees.tree("stock") / "Makefile").read_text())
+        self.assertIn("7.3.5 (linux-7.3.5.tar.xz)", trees.provenance())
+        del os.environ["LINUX_TARBALL"]
+        with mock.patch.object(fetch, "_tar", side_effect=AssertionError):
+            self.assertIn("= 4\n", (trees.tree("stock") / "Makefile").read_text())
+        self.assertIn("7.3.4 (Debian", trees.provenance())
+
+    def test_package_after_another_source(self):
+        self.deb()
+        self.apt()
+        os.environ["LINUX_TARBALL"] = str(self.kernel("7.3.5"))
+        trees.tree("stock")
+        del os.environ["LINUX_TARBALL"]
+        trees.tree("stock")
+        self.assertIn("7.3.4 (Debian", trees.provenance())
+
+    def test_newer_package(self):
+        self.deb()
+        self.apt(download='touch "$DEB.fetched"; cp "$DEB" .')
+        trees.tree("stock")
+        fetched = self.top / "archive" / f"{DEB}.fetched"
+        fetched.unlink()
+        trees.newer_stock()
+        self.assertIn(f"nothing newer than {DEB} in trixie-backports",
+                      self.stderr.getvalue())
+        self.assertFalse(fetched.exists())
+        name = DEB.replace("7.3.4", "7.3.5")
+        self.deb(self.kernel("7.3.5"), VERSION.replace("7.3.4", "7.3.5"), name)
+        self.apt()
+        os.environ["DEB"] = str(self.top / "archive" / name)
+        trees.newer_stock()
+        self.assertIn("= 5\n", (trees.tree("stock") / "Makefile").read_text())
+        self.assertIn("7.3.5 (Debian", trees.provenance())
+        os.environ["LINUX_TARBALL"] = str(self.kernel())
+        with self.fails(USAGE, "LINUX_TARBALL is set", "unset"):
+            trees.newer_stock()
 
     def test_altered_in_the_cache(self):
         self.deb()

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The trees: made on demand, moved with care, never half."""
 
+import json
 import os
 from unittest import mock
 
-from harness import paths, process
-from harness.source import trees
+from harness import model, paths, process
+from harness.source import fetch, trees
 from harness.errors import APPLY, USAGE
 from harness.tests import DIRECT, FILES, HMM, Sandbox, edited
 
+BASE, SERIES = model.SERIES["base"], model.SERIES["series"]
 BASED = edited(DIRECT, 5, "based")
 ONE = edited(BASED, 20, "one")
 TWO = edited(HMM, 20, "two")
@@ -18,8 +20,8 @@ class Trees(Sandbox):
     def setUp(self):
         super().setUp()
         os.environ["LINUX_TARBALL"] = str(self.kernel())
-        self.mails(paths.BASE, ("base", {"kernel/dma/direct.c": BASED}))
-        self.mails(paths.SERIES,
+        self.mails(self.root / "base", ("base", {"kernel/dma/direct.c": BASED}))
+        self.mails(SERIES.path,
                    ("dma: one", {"kernel/dma/direct.c": ONE}),
                    ("mm: two", {"mm/hmm.c": TWO, "mm/new.c": "new\n"}))
 
@@ -35,7 +37,7 @@ class Trees(Sandbox):
             self.git("commit", "-q", "-a", "-m", commit)
 
     def change_mail(self, number=2, old="+two", new="+zwei"):
-        path = trees.mails("series")[number - 1]
+        path = SERIES.mails()[number - 1]
         path.write_text(path.read_text().replace(old, new))
 
     def ageing(self, name="series"):
@@ -48,6 +50,20 @@ class Trees(Sandbox):
             os.utime(path, (1e9, 1e9))
         return lambda: sorted(str(p.relative_to(top)) for p in files
                               if not p.exists() or p.stat().st_mtime != 1e9)
+
+    def old_cache(self):
+        """Make the cache what it was before there were refs/lab/made and applied."""
+        state = {"series": {"digest": "x", "commit": self.git("rev-parse", "HEAD")}}
+        (paths.trees() / "state.json").write_text(json.dumps(state))
+        path = paths.trees() / "stock.json"
+        source, = json.loads(path.read_text())
+        path.write_text(json.dumps({key: source[key] for key in
+                                    ("version", "origin", "sha256", "key")}))
+        self.lose_refs()
+
+    def lose_refs(self):
+        for ref in self.git("for-each-ref", "--format=%(refname)", "refs/lab").split():
+            self.git("update-ref", "-d", ref)
 
 
 class Making(Trees):
@@ -63,7 +79,7 @@ class Making(Trees):
         self.assertEqual((where / "mm/new.c").read_text(), "new\n")
         self.assertEqual([subject for _, subject in trees.commits()],
                          ["dma: one", "mm: two"])
-        self.assertEqual(trees.touched(), ["kernel/dma/direct.c", "mm/hmm.c", "mm/new.c"])
+        self.assertEqual(trees.touched("series"), ["kernel/dma/direct.c", "mm/hmm.c", "mm/new.c"])
         self.assertIn("stock is Linux 7.3.4", trees.provenance())
         self.assertFalse((paths.trees() / "apply").exists())
 
@@ -83,16 +99,30 @@ class Making(Trees):
     def test_nothing_to_do(self):
         trees.tree("series")
         changed = self.ageing()
-        with mock.patch.object(trees, "_apply", side_effect=AssertionError):
+        with mock.patch.object(trees, "_am", side_effect=AssertionError):
             trees.tree("series")
         self.assertEqual(changed(), [])
 
     def test_unknown(self):
-        with self.fails(USAGE, "stock, base, series"):
+        with self.fails(USAGE, "stock, base, series, stock-suites"):
             trees.tree("mainline")
 
+    def test_series_on_a_series(self):
+        """Trees are a graph: a topic on the series, in a directory of its own."""
+        topic = model.Series("topic", "mainline/topic", "series")
+        topic.path.mkdir(parents=True)
+        self.mails(topic.path, ("doc: three", {"COPYING": "three\n"}))
+        with mock.patch.dict(model.SERIES, topic=topic):
+            where = trees.tree("topic")
+            self.assertEqual((where / "COPYING").read_text(), "three\n")
+            self.assertEqual((where / "mm/new.c").read_text(), "new\n")
+            self.assertEqual([subject for _, subject in trees.commits(topic)],
+                             ["doc: three"])
+            self.change_mail()
+            self.assertIn("zwei\n", (trees.tree("topic") / "mm/hmm.c").read_text())
+
     def test_no_mails(self):
-        for path in trees.mails("series"):
+        for path in SERIES.mails():
             path.unlink()
         trees.tree("series")
         self.assertEqual(trees.commits(), [])
@@ -106,12 +136,27 @@ class Making(Trees):
         self.assertTrue((where / "COPYING").exists())
         self.assertFalse((admin / "locked").exists())
 
-    def test_lost_state(self):
+    def test_old_cache_keeps_own_work(self):
         trees.tree("series")
-        (paths.trees() / "state.json").unlink()
+        self.old_cache()
+        self.edit()
         head = self.git("rev-parse", "HEAD")
+        self.change_mail()
+        with self.fails(APPLY, "both changed"):
+            trees.tree("series")
+        self.assertEqual(self.git("rev-parse", "HEAD"), head)
+
+    def test_lost_refs(self):
+        trees.tree("series")
+        head = self.git("rev-parse", "HEAD")
+        self.lose_refs()
+        self.edit(commit="")
         trees.tree("series")
         self.assertEqual(self.git("rev-parse", "HEAD"), head)
+        self.assertIn("ahead of series/", self.stderr.getvalue())
+        self.change_mail()
+        with self.fails(APPLY, "both changed"):
+            trees.tree("series")
 
 
 class Moving(Trees):
@@ -125,7 +170,7 @@ class Moving(Trees):
     def test_base_changes(self):
         trees.tree("base"), trees.tree("series")
         changed = {name: self.ageing(name) for name in trees.NAMES}
-        path = trees.mails("base")[0]
+        path = BASE.mails()[0]
         path.write_text(path.read_text().replace("+based", "+rebased"))
         trees.tree("series"), trees.tree("base")
         self.assertEqual([changed[name]() for name in trees.NAMES],
@@ -139,9 +184,12 @@ class Moving(Trees):
         self.assertEqual(changed["stock"](), ["COPYING", "Makefile"])
         self.assertEqual(changed["series"](), ["COPYING", "Makefile"])
         self.assertIn("7.3.5", trees.provenance())
-        del os.environ["LINUX_TARBALL"]
-        trees.tree("stock")
-        self.assertIn("7.3.5", trees.provenance())
+        changed = self.ageing("series")
+        os.environ["LINUX_TARBALL"] = str(self.top / "linux-7.3.4.tar.xz")
+        with mock.patch.object(fetch, "_tar", side_effect=AssertionError):
+            trees.tree("series")        # it is known, and need not be unpacked again
+        self.assertIn("7.3.4", trees.provenance())
+        self.assertEqual(changed(), ["COPYING", "Makefile"])
 
     def test_does_not_apply(self):
         trees.tree("series")
@@ -166,7 +214,7 @@ class Moving(Trees):
             trees.tree("series")
 
     def test_not_a_mail(self):
-        trees.mails("series")[0].write_text("rubbish\n")
+        SERIES.mails()[0].write_text("rubbish\n")
         with self.fails(APPLY, "series"):
             trees.tree("series")
 
@@ -233,15 +281,13 @@ class OwnWork(Trees):
         self.assertEqual([self.git("rev-parse", f"refs/lab/saved/{n}") for n in (1, 2)],
                          [self.old, detached])
 
-    def test_changes_in_base_and_stock(self):
-        for name in ("base", "stock"):
-            path = trees.tree(name) / "COPYING"
-            path.write_text("changed\n")
-            trees.tree(name)
-            self.assertIn(f"`./lab tree {name} --reset`", self.stderr.getvalue())
-            self.assertEqual(path.read_text(), "changed\n")
-            trees.tree(name, reset=True)
-            self.assertEqual(path.read_text(), FILES["COPYING"])
+    def test_untracked_files_are_never_overwritten(self):
+        (paths.trees() / "series/mm/zwei.c").write_text("mine\n")
+        self.change_mail(old="mm/new.c", new="mm/zwei.c")
+        for reset in (False, True):
+            with self.fails(APPLY, "zwei.c", "move what is in the way"):
+                trees.tree("series", reset)
+        self.assertEqual(self.git("rev-parse", "HEAD"), self.old)
 
 
 class Suites(Trees):
@@ -249,8 +295,8 @@ class Suites(Trees):
 
     def setUp(self):
         super().setUp()
-        (paths.BASE / "compat.h").write_text("/* compat */\n")
-        self.mails(paths.SERIES, ("dma: three", {
+        (self.root / "base/compat.h").write_text("/* compat */\n")
+        self.mails(SERIES.path, ("dma: three", {
             "kernel/dma/tests/Makefile": "obj-y += suite.o\n",
             "kernel/dma/tests/suite.c": "suite\n",
             "kernel/dma/.kunitconfig": "CONFIG_KUNIT=y\n"}))
@@ -258,8 +304,42 @@ class Suites(Trees):
         benchmarks.mkdir(parents=True)
         (benchmarks / "b_kunit.c").write_text("benchmark\n")
         self.enter(mock.patch.object(trees, "_BENCHMARKS", benchmarks))
-        for path, number in zip(paths.SERIES.glob("0001-dma-three*"), "3"):
-            path.rename(paths.SERIES / f"000{number}-dma-three.patch")
+        for path, number in zip(SERIES.path.glob("0001-dma-three*"), "3"):
+            path.rename(SERIES.path / f"000{number}-dma-three.patch")
+
+    def test_changes_elsewhere(self):
+        """Other trees keep what was changed there until --reset, which works."""
+        trees.tree("series")
+        trees.visit(trees.commits()[0][0])
+        for number, name in enumerate(("base", "stock", "stock-suites", "visited"), 1):
+            where = trees.tree(name)
+            (where / "COPYING").write_text("changed\n")
+            if name != "stock":
+                process.git("commit", "-q", "-a", "-m", "x", cwd=where, check_status=1)
+            trees.tree(name)
+            self.assertIn(f"`./lab tree {name} --reset`", self.stderr.getvalue())
+            self.assertEqual((where / "COPYING").read_text(), "changed\n")
+            trees.tree(name, reset=True)
+            self.assertEqual((where / "COPYING").read_text(), FILES["COPYING"])
+            self.assertEqual(self.git("show", f"refs/lab/saved/{number}:COPYING"),
+                             "changed")
+
+    def test_suites_that_changed_on_both_sides(self):
+        where = trees.tree("series-suites")
+        (where / "COPYING").write_text("changed\n")
+        self.change_mail()
+        with self.fails(APPLY, "./lab tree series-suites --reset"):
+            trees.tree("series-suites")
+        trees.tree("series-suites", reset=True)
+        self.assertIn("zwei\n", (where / "mm/hmm.c").read_text())
+
+    def test_old_cache_goes_on(self):
+        trees.tree("series"), trees.tree("stock-suites")
+        self.old_cache()
+        changed = [self.ageing(name) for name in ("stock", "series", "stock-suites")]
+        self.change_mail()
+        trees.tree("series"), trees.tree("stock-suites")
+        self.assertEqual([files() for files in changed], [[], ["mm/hmm.c"], []])
 
     def test_suites_alone(self):
         for name, direct in (("stock-suites", DIRECT), ("base-suites", BASED)):
@@ -294,7 +374,7 @@ class Suites(Trees):
         newer = self.ageing("stock-suites")
         trees.tree("stock-suites")
         self.assertEqual(newer(), [])
-        (paths.BASE / "compat.h").write_text("/* more */\n")
+        (self.root / "base/compat.h").write_text("/* more */\n")
         self.assertEqual(trees.tree("stock-suites"), where)
         self.assertEqual(newer(), ["kernel/dma/tests/compat.h"])
 
@@ -310,3 +390,9 @@ class Visit(Trees):
         self.assertEqual(trees.visit(two), where)
         self.assertEqual(newer(), ["mm/hmm.c"])
         self.assertEqual(trees.tree(trees.VISITED), where)
+
+    def test_never_made(self):
+        for _ in range(2):
+            with self.fails(USAGE, "no tree 'visited' yet", "./lab bisect"):
+                trees.tree(trees.VISITED)
+            trees.tree("series")
