@@ -18,6 +18,7 @@ from ..errors import FETCH, USAGE, LabError
 
 WAYS_OUT = ("set LINUX_TREE to a git tree with a v{0}.N tag, or LINUX_TARBALL "
             "to a linux-{0}.N tarball")
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 PACKAGE = "package "            # how keys of Debian's package begin
 ROOM = 3                        # GiB: archive, unpacked tree and its git pack
 
@@ -160,33 +161,21 @@ def _tar(archive, name):
 
     The directory appears under its name only when it is whole.
     """
-    first = process.run(["tar", "--occurrence=1", "--wildcards",
-                         "--no-wildcards-match-slash", "-xOf", archive, "*/Makefile"])
-    if first.returncode and not first.stdout:
-        raise LabError(f"{name} cannot be read, it may be truncated or altered "
-                       f"({process.last_line(first.stderr)}): get it again", FETCH)
-    version = _version(first.stdout, name)
     paths.want_free(ROOM, paths.trees())
-    partial = fresh("stock.partial")
-    with ui.step(f"unpack Linux {version}"):
-        try:
+    partial, unpacked = fresh("stock.partial"), paths.trees() / "stock.new"
+    try:
+        with ui.step(f"unpack {archive.name}"):
             process.run(["tar", "-xf", archive, "-C", partial, "--strip-components=1",
-                         "--no-same-owner"], check_status=FETCH, what="tar")
-        except LabError as err:
-            paths.remove(partial)
-            if err.status != FETCH:
-                raise
-            raise LabError(f"{name} is truncated or altered ({err}): get it again",
-                           FETCH) from err
-    return version, _whole(partial)
-
-
-def _whole(partial):
-    unpacked = paths.trees() / "stock.new"
-    paths.remove(unpacked)
-    with paths.guard(unpacked):
-        partial.rename(unpacked)
-    return unpacked
+                         "--no-same-owner"], check_status=FETCH,
+                        what=f"{name} is truncated or altered, get it again")
+        makefile = partial / "Makefile"
+        version = _version(makefile.read_text("utf-8") if makefile.exists() else "", name)
+        paths.remove(unpacked)
+        with paths.guard(unpacked):
+            partial.rename(unpacked)
+        return version, unpacked
+    finally:
+        paths.remove(partial)
 
 
 # -- LINUX_TREE and LINUX_TARBALL --------------------------------------------
@@ -280,7 +269,9 @@ def package(base):
     base["suite"] of Debian's archive.  LabError FETCH ends with base["out"], if
     given, in place of ways_out()."""
     packages.need("source")
-    return _cached(base) or _download(base)[0]
+    debs = sorted(paths.downloads().glob(f"{base['package']}_*.deb"),
+                  key=lambda deb: deb.stat().st_mtime)
+    return _intact(debs[-1], base) if debs else _download(base)[0]
 
 
 def _out(base):
@@ -291,35 +282,17 @@ def _package_version(deb):
     return deb.name.split("_")[1].replace("%3a", ":")
 
 
-def _expected(deb, base):
-    """The sha256 that the package should have: the known one or, for a version we
-    do not know, the one it had when apt had verified it; else None."""
-    entry = base.get("versions", {}).get(_package_version(deb))
-    if entry:
-        return entry["deb"]
-    note = deb.with_name(deb.name + ".sha256")
-    return note.read_text(encoding="ascii").strip() if note.exists() else None
-
-
-def _verify(deb, base):
-    """Move an altered package away and raise LabError FETCH."""
-    expected, actual = _expected(deb, base), _sha256(deb)
-    if expected != actual:
-        bad = paths.downloads() / f"{deb.name}.bad"
+def _intact(deb, base):
+    """The path of a package; LabError FETCH if it is a known version and altered, then
+    it is moved away. Of other versions apt and xz know it."""
+    known_as = base.get("versions", {}).get(_package_version(deb))
+    if known_as and _sha256(deb) != known_as["deb"]:
+        bad = deb.with_name(f"{deb.name}.bad")
         os.replace(deb, bad)
-        raise LabError(f"{deb.name} is truncated or altered (sha256 {actual}, not "
-                       f"{expected}), it is now {bad}: run again to download it, or "
-                       f"{_out(base)}", FETCH)
-
-
-def _cached(base):
-    """The newest package in downloads(), verified; None if there is none."""
-    debs = sorted(paths.downloads().glob(f"{base['package']}_*.deb"),
-                  key=lambda deb: deb.stat().st_mtime)
-    if not debs:
-        return None
-    _verify(debs[-1], base)
-    return debs[-1]
+        raise LabError(f"{deb.name} is truncated or altered (its sha256 is not "
+                       f"{known_as['deb']}), it is now {bad}: run again to download it, "
+                       f"or {_out(base)}", FETCH)
+    return deb
 
 
 def _download(base):
@@ -338,27 +311,23 @@ def _download(base):
     paths.remove(log)
     with ui.step(f"fetch {base['package']} from {base['suite']}"):
         _apt(["-o", "APT::Update::Error-Mode=any", "update"], base, log, env=env)
-        offer = _apt(["--print-uris", "download", base["package"]], base, log, env=env)
+        offer = _apt(["--print-uris", "download", base["package"]], base, log, env=env,
+                     cwd=partial)
         for deb in paths.downloads().glob(f"{base['package']}_*.deb"):
             if f" {deb.name} " in offer:
-                return deb, False
+                return _intact(deb, base), False
         _apt(["download", base["package"]], base, log, env=env, cwd=partial)
     debs = sorted(partial.glob(f"{base['package']}_*.deb"))
     if not debs:
         raise LabError(f"apt fetched no {base['package']} (log: {log}); {_out(base)}",
                        FETCH)
-    deb = debs[-1]
-    if _package_version(deb) not in base.get("versions", {}):
-        if "out" not in base:
-            ui.note(f"{deb.name} is a version that base/base.toml does not know; "
-                    "apt has verified it")
-        paths.replace(deb.with_name(deb.name + ".sha256"), (_sha256(deb) + "\n").encode())
-    _verify(deb, base)
+    if _package_version(debs[-1]) not in base.get("versions", {}) and "out" not in base:
+        ui.note(f"{debs[-1].name} is a version that base/base.toml does not know; apt has "
+                "verified it")
     with paths.guard(partial):
-        for path in sorted(partial.glob(f"{deb.name}*"), reverse=True):
-            path.replace(paths.downloads() / path.name)
+        deb = debs[-1].replace(paths.downloads() / debs[-1].name)
     paths.remove(partial)
-    return paths.downloads() / deb.name, True
+    return _intact(deb, base), True
 
 
 def _apt(args, base, log, **kw):
@@ -380,45 +349,32 @@ def _apt(args, base, log, **kw):
 
 
 def _archive():
-    """(URI, keyring) of Debian's own archive in this machine's apt configuration."""
-    fields = "$(REPO_URI)|$(ORIGIN)|$(LABEL)|$(COMPONENT)|$(RELEASE)|$(SOURCESENTRY)"
+    """The URI of Debian's own archive in this machine's apt configuration."""
+    fields = "$(REPO_URI)|$(ORIGIN)|$(LABEL)|$(COMPONENT)|$(RELEASE)"
     out = process.run(["apt-get", "indextargets", "--format", fields,
                        "Created-By: Packages"], env={"LC_ALL": "C"}).stdout
     for line in out.splitlines():
-        uri, origin, label, component, release, entry = (line.split("|") + [""] * 6)[:6]
+        uri, origin, label, component, release = (line.split("|") + [""] * 5)[:5]
         if component != "main" or "security" in f"{label}{release}".lower():
             continue
         # Origin is known only after an apt-get update; the path has to do before.
         if origin == "Debian" or (origin in ("", "$(ORIGIN)")
                                   and uri.rstrip("/").endswith("/debian")):
-            return uri, _keyring(entry)
+            return uri
     raise LabError("apt is not configured for an archive of Debian's; " + ways_out(),
                    FETCH)
-
-
-def _keyring(entry):
-    """The Signed-By of the sources entry 'file:number', or Debian's keyring."""
-    name, _, number = entry.rpartition(":")
-    try:
-        text = Path(name).read_text(encoding="utf-8", errors="replace")
-        parts = (re.split(r"\n(?:[ \t]*\n)+", text.strip())
-                 if name.endswith(".sources") else text.split("\n"))
-        match = re.search(r"signed-by\s*[:=]\s*(/[^\s,\]]+)", parts[int(number) - 1],
-                          re.I)
-    except (OSError, ValueError, IndexError):
-        match = None
-    return match.group(1) if match else "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 def _private_apt(where, suite):
     """Make an apt configuration in `where` that knows `suite` of Debian's archive
     and nothing else of this machine but how it reaches the network."""
-    uri, keyring = _archive()
+    uri = _archive()
     paths.remove(where)
     with paths.guard(where):
         for name in ("state/lists/partial", "cache/archives/partial", "sources"):
             (where / name).mkdir(parents=True)
-    signed = f"Signed-By: {keyring}\n" if Path(keyring).exists() else ""
+    # Without it apt takes the keys that this machine trusts anyway.
+    signed = f"Signed-By: {KEYRING}\n" if Path(KEYRING).exists() else ""
     paths.replace(where / "sources" / "debian.sources",
                   f"Types: deb\nURIs: {uri}\nSuites: {suite}\n"
                   f"Components: main\n{signed}".encode())

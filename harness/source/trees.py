@@ -220,11 +220,12 @@ def _settle(name, commit, reset=False):
             "under refs/lab/saved)",
             "has changes of its own, and what it is made of has changed: `./lab tree {1} "
             "--reset` takes that (the changes are kept under refs/lab/saved)"), APPLY)
-    if exists and not ahead:
+    if exists and not ahead and (own or head != commit):
         _move(name, commit)
-    elif not ahead:
+    elif not exists and head != commit and not ahead:
         git("update-ref", f"refs/heads/{name}", commit)
-    git("update-ref", f"refs/lab/made/{name}", commit)
+    if last != commit:
+        git("update-ref", f"refs/lab/made/{name}", commit)
     return head if ahead else commit
 
 
