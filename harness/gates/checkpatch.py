@@ -4,6 +4,7 @@
 import fnmatch
 import os
 import re
+from pathlib import Path
 
 from .. import model, packages, paths, process
 from ..source import trees
@@ -27,7 +28,7 @@ EXCEPTIONS = (
 _LINE = re.compile(r"^(?P<file>[^:]*):\d+: [A-Z]+:(?P<type>[A-Z_]+): ")
 
 
-def complaints(mail, name="series"):
+def complaints(mail: Path, name: str = "series") -> "list[str]":
     """What checkpatch has to say of a mail, a line each, without EXCEPTIONS; of a cover
     letter, what is misspelled or unwritten. The checkpatch is that of tree `name`."""
     packages.need("style")
@@ -41,7 +42,7 @@ def complaints(mail, name="series"):
     return filtered(done.stdout + done.stderr)
 
 
-def unnoticed_caller(name="series"):
+def unnoticed_caller(name: str = "series") -> str:
     """Why a new caller of the attribute is not noticed by those who have to be asked,
     or ''."""
     packages.need("style")
@@ -54,7 +55,7 @@ def unnoticed_caller(name="series"):
     return ""
 
 
-def filtered(output):
+def filtered(output: str) -> "list[str]":
     """The lines of checkpatch's `output` that no exception covers."""
     lines = []
     for line in output.splitlines():

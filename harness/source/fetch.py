@@ -29,23 +29,21 @@ class Source:
 
     version   '7.3.4'
     origin    where it came from, for people
-    sha256    of the tarball; None for a git tree
     key       equal for equal sources
-    commit    of it in the repository of the trees, or None if it is not there yet;
-              then one of these says where to import it from
+    commit    in the repository of the trees; None if it is not there yet, then one of
+              these says how to import it
     unpacked  directory just unpacked
     objects   writes what is missing into a repository, returns the id of the git tree
     """
 
     version: str
     origin: str
-    sha256: Optional[str]
     key: str
     commit: Optional[str] = None
     unpacked: Optional[Path] = None
     objects: Optional[Callable[[Path], str]] = None
 
-    def save(self):
+    def save(self) -> None:
         """Remember that trees()/stock is this source."""
         self.unpacked = self.objects = None
         sources = [self] + [other for other in _sources() if other.key != self.key]
@@ -57,14 +55,15 @@ def _sources():
     """The sources that are in the repository, the one used last first."""
     stock = paths.trees() / "stock"
     try:
-        data = json.loads(stock.with_suffix(".json").read_text(encoding="utf-8"))
         if not (stock / ".git").is_dir():
             return []
+        data = json.loads(stock.with_suffix(".json").read_text(encoding="utf-8"))
         if isinstance(data, dict):      # of a cache that has had room for one only
+            del data["sha256"]
             commit = process.git("rev-parse", "refs/heads/stock", cwd=stock).stdout
             data = [{**data, "commit": commit.strip()}]
         return [Source(**fields) for fields in data]
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, KeyError):
         return []
 
 
@@ -73,12 +72,12 @@ def _imported(key):
     return next((source for source in _sources() if source.key.startswith(key)), None)
 
 
-def known():
+def known() -> dict:
     """The contents of base/base.toml."""
     return toml.load(paths.ROOT / "base/base.toml")
 
 
-def ways_out():
+def ways_out() -> str:
     """The end of an error message: what the user can do for a source."""
     return WAYS_OUT.format(known()["series"])
 
@@ -91,12 +90,12 @@ def _sha256(path):
     return digest.hexdigest()
 
 
-def current():
+def current() -> Optional[Source]:
     """The Source that trees()/stock was made from, or None."""
     return _imported("")
 
 
-def ensure_stock():
+def ensure_stock() -> Source:
     """The Source to work with; its commit is None if it has to be imported first.
 
     Looks at LINUX_TREE, LINUX_TARBALL, the cache and Debian's package, in this
@@ -113,7 +112,7 @@ def ensure_stock():
         return _imported(PACKAGE) or _from_package(package(known()))
 
 
-def newer():
+def newer() -> Optional[Source]:
     """The Source of a newer release of the package, or None, which a note explains.
 
     LabError USAGE if LINUX_TREE or LINUX_TARBALL take its place.
@@ -132,7 +131,7 @@ def newer():
 
 # -- unpacking ---------------------------------------------------------------
 
-def fresh(name):
+def fresh(name: str) -> Path:
     """An empty directory `name` in trees()."""
     path = paths.trees() / name
     paths.remove(path)
@@ -191,10 +190,9 @@ def _from_tree(where):
 
     def objects(repository):
         old = _imported("tree ")
-        known_there = old and git("rev-parse", "--quiet", "--verify", f"{old.key[5:]}^{{tree}}")
+        base = old and git("rev-parse", "--quiet", "--verify", f"{old.key[5:]}^{{tree}}")
         git("pack-objects", "--quiet", "--revs", repository / ".git/objects/pack/pack",
-            input=f"{content}\n" + f"^{known_there}\n" * bool(known_there),
-            check_status=FETCH)
+            input=f"{content}\n" + (f"^{base}\n" if base else ""), check_status=FETCH)
         return content
 
     if not where.is_dir() or not git("rev-parse", "--git-dir"):
@@ -209,7 +207,7 @@ def _from_tree(where):
     have = _imported(f"tree {content}")
     if not have:
         paths.want_free(2 * ROOM, paths.trees())
-    return Source(version, origin, None, f"tree {content}", have and have.commit,
+    return Source(version, origin, f"tree {content}", have and have.commit,
                   objects=None if have else objects)
 
 
@@ -235,14 +233,13 @@ def _from_tarball(tarball):
     if have:
         return have
     version, unpacked = _tar(tarball, name)
-    return Source(version, tarball.name, _sha256(tarball), key, unpacked=unpacked)
+    return Source(version, tarball.name, key, unpacked=unpacked)
 
 
 # -- Debian's package --------------------------------------------------------
 
 def _from_package(deb):
     base = known()
-    package_version = _package_version(deb)
     scratch = fresh("deb.partial")
     try:
         with ui.step(f"open {deb.name}"):
@@ -252,19 +249,14 @@ def _from_package(deb):
         if not found:
             raise LabError(f"{deb} holds no {base['package']} tarball; {ways_out()}",
                            FETCH)
-        sha256 = _sha256(found[0])
-        entry = base.get("versions", {}).get(package_version)
-        if entry and entry["tarball"] != sha256:
-            raise LabError(f"{found[0].name} in {deb} is not the known one (sha256 "
-                           f"{sha256}): remove {deb} to download it again", FETCH)
         version, unpacked = _tar(found[0], deb.name)
     finally:
         paths.remove(scratch)
-    return Source(version, f"Debian {base['package']} {package_version}", sha256,
-                  PACKAGE + sha256, unpacked=unpacked)
+    return Source(version, f"Debian {base['package']} {_package_version(deb)}",
+                  PACKAGE + deb.name, unpacked=unpacked)
 
 
-def package(base):
+def package(base: dict) -> Path:
     """The .deb of base["package"]: the newest in downloads(), or else fetched from
     base["suite"] of Debian's archive.  LabError FETCH ends with base["out"], if
     given, in place of ways_out()."""
@@ -286,11 +278,11 @@ def _intact(deb, base):
     """The path of a package; LabError FETCH if it is a known version and altered, then
     it is moved away. Of other versions apt and xz know it."""
     known_as = base.get("versions", {}).get(_package_version(deb))
-    if known_as and _sha256(deb) != known_as["deb"]:
+    if known_as and _sha256(deb) != known_as["sha256"]:
         bad = deb.with_name(f"{deb.name}.bad")
         os.replace(deb, bad)
         raise LabError(f"{deb.name} is truncated or altered (its sha256 is not "
-                       f"{known_as['deb']}), it is now {bad}: run again to download it, "
+                       f"{known_as['sha256']}), it is now {bad}: run again to download it, "
                        f"or {_out(base)}", FETCH)
     return deb
 

@@ -140,7 +140,7 @@ def _format(series, scratch):
     return sorted(scratch.iterdir())
 
 
-def write_known():
+def write_known() -> bool:
     """Write into base.toml what the touched files of stock hash to.
 
     Returns whether that changed it.

@@ -14,6 +14,9 @@ that a file that does not change keeps its time and a build stays warm.
 import hashlib
 import json
 import re
+import shutil
+from pathlib import Path
+from typing import Any, Iterable, Optional
 
 from .. import model, paths, process, ui
 from . import fetch
@@ -35,21 +38,22 @@ _HIDDEN = "kernel/dma/debug.c"
 _VISIBLE = ((r'(?<!")\berror_count\b(?!")', "dma_debug_error_count"),
             (r"^static (u32 (dma_debug_error_count|num_free_entries);)", r"\1"))
 # Of the commits of stock and of suites: equal trees, equal ids.
-_DATES = {f"GIT_{who}_DATE": "2026-01-01T00:00:00+00:00" for who in ("AUTHOR", "COMMITTER")}
+_DATES = {key: "2026-01-01T00:00:00+00:00"
+          for key in ("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE")}
 
 
 def _stock():
     return paths.trees() / "stock"
 
 
-def git(*args, cwd=None, **kw):
+def git(*args: "str | Path", cwd: Optional[Path] = None, **kw: Any) -> str:
     """stdout of git in the repository of the trees; LabError ENVIRONMENT if it fails."""
     kw.setdefault("check_status", ENVIRONMENT)
     kw.setdefault("what", f"git {args[0]}")
     return process.git(*args, cwd=cwd or _stock(), **kw).stdout.strip()
 
 
-def resolve(ref):
+def resolve(ref: str) -> Optional[str]:
     """The commit id of `ref`, or None."""
     if not _stock().is_dir():
         return None
@@ -58,35 +62,32 @@ def resolve(ref):
     return done.stdout.strip() or None
 
 
-def commits(series=TESTED):
+def commits(series: model.Series = TESTED) -> "list[tuple[str, ...]]":
     """[(sha, subject)] of the branch of a model.Series, oldest first."""
     out = git("log", "--reverse", "--format=%H%x09%s", series.span)
     return [tuple(line.split("\t", 1)) for line in out.splitlines()]
 
 
-def touched(branch):
+def touched(branch: str) -> "list[str]":
     """Sorted paths of all files that a commit between stock and `branch` touches."""
     return sorted(set(git("log", "--format=", "--name-only", "--no-renames",
                           f"stock..{branch}").splitlines()))
 
 
-def provenance():
+def provenance() -> str:
     """One line: which stock kernel this is, and how well it is known."""
     stock, config = fetch.current(), fetch.known()
+    assert stock
     files, known = config.get("files", {}), config.get("stock", {}).get("version")
     blobs = stock_blobs(files)
-    changed = [path for path, blob in files.items() if blobs.get(path) != blob]
-    if files and not changed:
-        remark = f"files match {known}"
-    else:
-        remark = "the patches have to apply to it with no fuzz"
-        if changed:
-            remark = (f"{len(changed)} of {len(files)} files differ from {known}, "
-                      f"{remark}")
+    differ = sum(blobs.get(path) != blob for path, blob in files.items())
+    remark = f"files match {known}" if files and not differ else (
+        f"{differ} of {len(files)} files differ from {known}, the patches have to apply "
+        "with no fuzz")
     return f"stock is Linux {stock.version} ({stock.origin}); {remark}"
 
 
-def stock_blobs(files):
+def stock_blobs(files: Iterable[str]) -> "dict[str, str]":
     """{path: blob id} in stock, for those of `files` that it has."""
     if not files:
         return {}
@@ -109,7 +110,7 @@ def _made(name, head):
         return None
 
 
-def own_work(name):
+def own_work(name: str) -> bool:
     """Whether the branch or the work tree `name` has what the lab did not make."""
     head = resolve(f"refs/heads/{name}")
     return bool(head) and (head != _made(name, head) or _sound(name) and dirty(name))
@@ -118,12 +119,18 @@ def own_work(name):
 def _save(name):
     """Keep the branch `name`, what its work tree is at and what is not committed
     there under refs/lab/saved/; returns the names of the refs."""
-    where = paths.trees() / name
+    where, index = paths.trees() / name, paths.trees() / "saved.index"
     heads = [resolve(f"refs/heads/{name}")]
     if where.exists():
         at = git("rev-parse", "HEAD", cwd=where)
-        # Fails in the middle of a conflict.
-        heads.append(git("stash", "create", cwd=where, check_status=None) or at)
+        # Unlike git stash, this works in the middle of a conflict, and takes new files.
+        shutil.copy(where / git("rev-parse", "--git-path", "index", cwd=where), index)
+        git("add", "--all", cwd=where, env={"GIT_INDEX_FILE": index})
+        content = git("write-tree", cwd=where, env={"GIT_INDEX_FILE": index})
+        paths.remove(index)
+        if content != git("rev-parse", f"{at}^{{tree}}"):
+            at = git("commit-tree", content, "-p", at, input="not committed\n")
+        heads.append(at)
         if git("merge-base", *heads, check_status=None) == heads[0]:
             heads = heads[1:]           # which the branch is part of
     numbers = [int(ref.rsplit("/", 1)[1]) for ref in
@@ -135,7 +142,7 @@ def _save(name):
     return " and ".join(refs)
 
 
-def dirty(name, untracked=False):
+def dirty(name: str, untracked: bool = False) -> bool:
     """Whether the work tree `name` has changes that are not committed, or is not on
     its branch (in the middle of a rebase, say)."""
     out = git("status", "--porcelain", "--branch",
@@ -146,7 +153,7 @@ def dirty(name, untracked=False):
 
 # -- making them -------------------------------------------------------------
 
-def tree(name, reset=False):
+def tree(name: str, reset: bool = False) -> Path:
     """The path of the git tree `name`, made or brought up to date with what it is
     made of: a source, mails, the trees below it.
 
@@ -157,12 +164,10 @@ def tree(name, reset=False):
     """
     with paths.lock("trees"):
         update(name, reset)
-        if not _sound(name):
-            _place(name)
-        return paths.trees() / name
+        return _place(name)
 
 
-def update(name, reset=False):
+def update(name: str, reset: bool = False) -> str:
     """Bring the branch `name`, and its work tree if there is one, up to date; the
     commit id of the branch.  Like tree() otherwise."""
     with paths.lock("trees"):
@@ -183,7 +188,7 @@ def update(name, reset=False):
         return _settle(name, commit, reset)
 
 
-def newer_stock():
+def newer_stock() -> None:
     """Import a newer point release of the package, if there is one, as stock."""
     with paths.lock("trees"):
         source = fetch.newer()
@@ -191,13 +196,11 @@ def newer_stock():
             _import(source)
 
 
-def visit(commit):
+def visit(commit: str) -> Path:
     """The path of a tree of its own, moved to `commit`; its builds stay warm."""
     with paths.lock("trees"):
         _settle(VISITED, commit)
-        if not _sound(VISITED):
-            _place(VISITED)
-        return paths.trees() / VISITED
+        return _place(VISITED)
 
 
 def _settle(name, commit, reset=False):
@@ -207,33 +210,20 @@ def _settle(name, commit, reset=False):
     last, changed = _made(name, head), exists and dirty(name)
     own = changed or head not in (None, commit, last)
     ahead = own and not reset and commit in (head, last)
+    mails = name in model.SERIES and f"`./lab refresh {name}` writes it to the mails, "
+    way = f"{mails or ''}`./lab tree {name} --reset` saves it under refs/lab/saved"
     if ahead:
-        ui.note(_words(name, "is ahead of {0}/ (`./lab refresh {1}` writes it back, "
-                       "`./lab tree {1} --reset` drops it)",
-                       "has changes of its own: `./lab tree {1} --reset` drops them"))
+        ui.note(f"the {name} tree has work of its own: {way}")
     elif own and reset:
         _discard(name, exists)
-    elif own and (changed or _differ(head, commit)):
-        raise LabError(_words(
-            name, "and {0}/ have both changed: `./lab refresh {1}` to keep the tree's "
-            "commits, or `./lab tree {1} --reset` to take {0}/ (the old head is kept "
-            "under refs/lab/saved)",
-            "has changes of its own, and what it is made of has changed: `./lab tree {1} "
-            "--reset` takes that (the changes are kept under refs/lab/saved)"), APPLY)
-    if exists and not ahead and (own or head != commit):
+    elif own and (changed or git("diff", "--name-only", head, commit)):
+        raise LabError(f"the {name} tree has work of its own, and what it is made of has "
+                       f"changed: {way} and takes what has changed", APPLY)
+    if not ahead and (own or head != commit):
         _move(name, commit)
-    elif not exists and head != commit and not ahead:
-        git("update-ref", f"refs/heads/{name}", commit)
     if last != commit:
         git("update-ref", f"refs/lab/made/{name}", commit)
     return head if ahead else commit
-
-
-def _words(name, of_mails, of_others):
-    """A sentence on the tree `name`: {0} is where its mails are, if it has any."""
-    series = model.SERIES.get(name)
-    text = of_mails if series else of_others
-    return f"the {name} tree " + text.format(series and series.directory, name)
 
 
 def _discard(name, exists):
@@ -244,11 +234,6 @@ def _discard(name, exists):
         git("rebase", "--quit", cwd=where, check_status=None)
         git("reset", "--quiet", "--hard", cwd=where)
         git("switch", "--quiet", "-C", name, cwd=where)
-
-
-def _differ(one, other):
-    """Whether two commits hold different files."""
-    return process.git("diff", "--quiet", one, other, cwd=_stock()).returncode != 0
 
 
 def _suites_commit(parent):
@@ -344,6 +329,7 @@ def _import(source):
         if new:
             git("reset", "--quiet", "--hard", "stock", cwd=top)
             paths.remove(_stock())
+            paths.remove(paths.trees() / "stock.json")      # of a repository that is gone
             with paths.guard(_stock()):
                 top.rename(_stock())
         else:
@@ -355,7 +341,6 @@ def _import(source):
 def _add(top, repository):
     """Id of the git tree that has the files in the directory `top`."""
     _unhide(top / ".gitignore")
-    index = repository / ".git/index"
     env = {}
     if top != repository:
         index = paths.trees() / "stock.index"
@@ -386,8 +371,12 @@ def _sound(name):
 
 
 def _move(name, commit):
-    """Move the work tree `name` to `commit`, writing only files that differ."""
+    """Move the branch `name`, and its work tree if there is one, to `commit`, writing
+    only files that differ."""
     where = paths.trees() / name
+    if not _sound(name):
+        git("update-ref", f"refs/heads/{name}", commit)
+        return
     git("update-index", "-q", "--refresh", cwd=where, check_status=None)
     done = process.git("reset", "--quiet", "--keep", commit, cwd=where)
     if done.returncode:
@@ -396,13 +385,17 @@ def _move(name, commit):
 
 
 def _place(name):
-    paths.want_free(2, paths.trees())
-    with ui.step(f"make the {name} tree"):
-        git("worktree", "prune")
-        git("worktree", "add", "--quiet", "--force", paths.trees() / name, name)
+    """The path of the work tree `name`, which is made if it is not there."""
+    where = paths.trees() / name
+    if not _sound(name):
+        paths.want_free(2, paths.trees())
+        with ui.step(f"make the {name} tree"):
+            git("worktree", "prune")
+            git("worktree", "add", "--quiet", "--force", where, name)
+    return where
 
 
-def apply(series, parent, files):
+def apply(series: model.Series, parent: str, files: "list[Path]") -> str:
     """The commit that `git am` of the mails `files` gives on the commit `parent`.
 
     Committer and dates are fixed by the mails, so the id is reproducible. LabError

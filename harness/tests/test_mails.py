@@ -77,7 +77,7 @@ class Refresh(Sandbox):
         self.assertIn("0003-doc-three.patch", changed)
         self.assertTrue(all("PATCH" in p.read_text() for p in SERIES.path.iterdir()))
         trees.tree("series")
-        self.assertNotIn("ahead", self.stderr.getvalue())
+        self.assertNotIn("work of its own", self.stderr.getvalue())
 
     def test_base(self):
         """A series without a cover letter comes out as it went in."""

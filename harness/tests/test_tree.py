@@ -3,6 +3,7 @@
 
 import json
 import os
+import shutil
 from unittest import mock
 
 from harness import model, paths, process
@@ -57,8 +58,8 @@ class Trees(Sandbox):
         (paths.trees() / "state.json").write_text(json.dumps(state))
         path = paths.trees() / "stock.json"
         source, = json.loads(path.read_text())
-        path.write_text(json.dumps({key: source[key] for key in
-                                    ("version", "origin", "sha256", "key")}))
+        path.write_text(json.dumps({"version": source["version"], "origin": "a tarball",
+                                    "sha256": "x", "key": source["key"]}))
         self.lose_refs()
 
     def lose_refs(self):
@@ -142,9 +143,17 @@ class Making(Trees):
         self.edit()
         head = self.git("rev-parse", "HEAD")
         self.change_mail()
-        with self.fails(APPLY, "both changed"):
+        with self.fails(APPLY, "series tree has work", "has changed"):
             trees.tree("series")
         self.assertEqual(self.git("rev-parse", "HEAD"), head)
+
+    def test_lost_repository(self):
+        trees.tree("stock")
+        os.environ["LINUX_TARBALL"] = str(self.kernel("7.3.5"))
+        shutil.rmtree(paths.trees() / "stock")
+        trees.tree("stock")
+        os.environ["LINUX_TARBALL"] = str(self.top / "linux-7.3.4.tar.xz")
+        self.assertIn("= 4\n", (trees.tree("stock") / "Makefile").read_text())
 
     def test_lost_refs(self):
         trees.tree("series")
@@ -153,9 +162,9 @@ class Making(Trees):
         self.edit(commit="")
         trees.tree("series")
         self.assertEqual(self.git("rev-parse", "HEAD"), head)
-        self.assertIn("ahead of series/", self.stderr.getvalue())
+        self.assertIn("the series tree has work of its own: `./lab refresh", self.stderr.getvalue())
         self.change_mail()
-        with self.fails(APPLY, "both changed"):
+        with self.fails(APPLY, "series tree has work", "has changed"):
             trees.tree("series")
 
 
@@ -230,12 +239,12 @@ class OwnWork(Trees):
         head = self.git("rev-parse", "HEAD")
         trees.tree("series")
         self.assertEqual(self.git("rev-parse", "HEAD"), head)
-        self.assertIn("ahead of series/", self.stderr.getvalue())
+        self.assertIn("the series tree has work of its own: `./lab refresh", self.stderr.getvalue())
 
     def test_changes_are_left_alone(self):
         self.edit(commit="")
         trees.tree("series")
-        self.assertIn("ahead of series/", self.stderr.getvalue())
+        self.assertIn("the series tree has work of its own: `./lab refresh", self.stderr.getvalue())
         self.assertEqual(self.git("status", "--porcelain"), "M COPYING")
 
     def test_both_changed(self):
@@ -267,6 +276,23 @@ class OwnWork(Trees):
         trees.tree("series", reset=True)
         self.assertEqual(self.git("show", "refs/lab/saved/2:COPYING"), "dev: more")
         self.assertEqual(len(self.git("for-each-ref", "refs/lab/saved").splitlines()), 2)
+
+    def test_reset_in_a_conflict(self):
+        """What is saved then is what the files look like, new ones too."""
+        self.git("switch", "-q", "-c", "side", "HEAD~2")
+        self.edit("side: one")
+        self.git("switch", "-q", "series")
+        (paths.trees() / "series/COPYING").write_text("mine\n")
+        self.git("commit", "-q", "-a", "-m", "mine")
+        process.git("merge", "side", cwd=paths.trees() / "series")
+        self.assertIn("UU COPYING", self.git("status", "--porcelain"))
+        (paths.trees() / "series/COPYING").write_text("both\n")
+        (paths.trees() / "series/mm/extra.c").write_text("extra\n")
+        trees.tree("series", reset=True)
+        self.assertEqual(self.git("rev-parse", "HEAD"), self.old)
+        self.assertEqual(self.git("show", "refs/lab/saved/1:COPYING"), "both")
+        self.assertEqual(self.git("show", "refs/lab/saved/1:mm/extra.c"), "extra")
+        self.assertEqual(self.git("show", "-s", "--format=%s", "refs/lab/saved/1^1"), "mine")
 
     def test_rebase_under_way(self):
         self.git("checkout", "-q", "--detach", "HEAD~1")
