@@ -146,7 +146,7 @@ def remove(path):
                 path.unlink()
 
 
-_locks = {}
+_locks: dict = {}
 _locks_guard = threading.Lock()
 
 

@@ -90,9 +90,12 @@ def _sha256(path):
     return digest.hexdigest()
 
 
-def current() -> Optional[Source]:
-    """The Source that trees()/stock was made from, or None."""
-    return _imported("")
+def current() -> Source:
+    """The Source that trees()/stock is; LabError FETCH if there is none yet."""
+    source = _imported("")
+    if not source:
+        raise LabError("there is no kernel source yet: `./lab tree stock` gets it", FETCH)
+    return source
 
 
 def ensure_stock() -> Source:
@@ -282,8 +285,8 @@ def _intact(deb, base):
         bad = deb.with_name(f"{deb.name}.bad")
         os.replace(deb, bad)
         raise LabError(f"{deb.name} is truncated or altered (its sha256 is not "
-                       f"{known_as['sha256']}), it is now {bad}: run again to download it, "
-                       f"or {_out(base)}", FETCH)
+                       f"{known_as['sha256']}), it is now {bad}: run again to download "
+                       f"it, or {_out(base)}", FETCH)
     return deb
 
 

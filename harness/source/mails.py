@@ -75,43 +75,45 @@ def _rehearse(series, parent, new):
 def _presentable(series, parent):
     """LabError USAGE if the tree of a series cannot become mails as it is."""
     where = paths.trees() / series.name
-    redo = f"git -C {where} rebase --interactive {series.parent}"
+    rebase = f"git -C {where} rebase {series.parent}"
     if trees.dirty(series.name, untracked=True):
         on = trees.git("branch", "--show-current", cwd=where)
-        raise LabError(f"{where} has changes that are not committed: commit them, or "
-                       "add to a patch with git commit --fixup" if on == series.name else
+        raise LabError(f"{where} has changes that are not committed: commit them, or add "
+                       "to a patch with git commit --fixup" if on == series.name else
                        f"{where} is not on branch {series.name}: finish the rebase, or "
                        f"git -C {where} switch {series.name}", USAGE)
     if trees.git("merge-base", parent, series.name) != parent:
         raise LabError(f"the {series.name} tree is not based on the present "
-                       f"{series.parent}: git -C {where} rebase --fork-point "
-                       f"{series.parent}", USAGE)
+                       f"{series.parent}: {rebase} --fork-point", USAGE)
     out = trees.git("log", "--reverse", "--format=%h%x1f%p%x1f%an <%ae>%x1f%B%x1e",
                     series.span)
     entries = [entry.strip("\n").split("\x1f") for entry in out.split("\x1e")
                if entry.strip()]
     if not entries:
         raise LabError(f"{where} has no commits on {series.parent}: `./lab tree "
-                       f"{series.name} --reset` takes those of {series.directory}/", USAGE)
+                       f"{series.name} --reset` takes the mails'", USAGE)
     if len(entries) > MOST:
         raise LabError(f"{len(entries)} patches, {MOST} are the most for one series: "
-                       f"{redo}", USAGE)
+                       f"{rebase} --interactive", USAGE)
+    for entry in entries:
+        _sendable(*entry, rebase)
+
+
+def _sendable(sha, parents, author, message, rebase):
+    """LabError USAGE if a commit cannot become a mail, with the rebase that helps."""
     neutral = f"{process.NAME} <{process.EMAIL}>"
-    for sha, parents, author, message in entries:
-        title = f'{sha} ("{message.strip().partition(chr(10))[0]}")'
-        if " " in parents:
-            raise LabError(f"{title} is a merge: git -C {where} rebase "
-                           f"{series.parent}", USAGE)
-        if re.match(r"(fixup|squash|amend)! ", message):
-            raise LabError(f"{title} remains: git -C {where} rebase --interactive "
-                           f"--autosquash {series.parent}", USAGE)
-        if author != neutral:
-            raise LabError(f"{title} is by {author}, not by {neutral}: git -C {where} "
-                           f"rebase {series.parent} --exec 'git commit --amend "
-                           "--no-edit --reset-author'", USAGE)
-        if re.search(r"^Signed-off-by:", message, re.M | re.I):
-            raise LabError(f"{title} is signed off, which is for who sends it to do: "
-                           f"{redo} and reword", USAGE)
+    for wrong, what, way in (
+            (" " in parents, "is a merge", ""),
+            (re.match(r"(fixup|squash|amend)! ", message), "remains",
+             "--interactive --autosquash"),
+            (author != neutral, f"is by {author}, not by {neutral}",
+             "--exec 'git commit --amend --no-edit --reset-author'"),
+            (re.search(r"^Signed-off-by:", message, re.M | re.I),
+             "is signed off, which is for who sends it to do",
+             "--interactive and reword")):
+        if wrong:
+            title = message.strip().partition("\n")[0]
+            raise LabError(f'{sha} ("{title}") {what}: {rebase} {way}', USAGE)
 
 
 def _cover(series):

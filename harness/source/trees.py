@@ -77,7 +77,6 @@ def touched(branch: str) -> "list[str]":
 def provenance() -> str:
     """One line: which stock kernel this is, and how well it is known."""
     stock, config = fetch.current(), fetch.known()
-    assert stock
     files, known = config.get("files", {}), config.get("stock", {}).get("version")
     blobs = stock_blobs(files)
     differ = sum(blobs.get(path) != blob for path, blob in files.items())
@@ -91,7 +90,7 @@ def stock_blobs(files: Iterable[str]) -> "dict[str, str]":
     """{path: blob id} in stock, for those of `files` that it has."""
     if not files:
         return {}
-    out = git("ls-tree", "-z", fetch.current().commit, "--", *files)
+    out = git("ls-tree", "-z", fetch.current().commit or "stock", "--", *files)
     entries = (entry.split("\t", 1) for entry in out.split("\0") if entry)
     return {path: meta.split()[2] for meta, path in entries}
 
@@ -299,15 +298,6 @@ def _stock_commit():
     return source.commit
 
 
-def _unhide(ignore):
-    """Drop what the Debian package adds to .gitignore: it hides the whole tree from
-    git, and `git add` would then refuse what a developer changes."""
-    if ignore.exists():
-        text = ignore.read_text(encoding="utf-8")
-        paths.replace(ignore, re.sub(r"\n#\n# Debian packaging: .*\Z", "\n", text,
-                                     flags=re.S).encode())
-
-
 def _import(source):
     """Make a commit of a source that is not in the repository yet, and the repository
     and the work tree `stock` if they are not there."""
@@ -340,7 +330,12 @@ def _import(source):
 
 def _add(top, repository):
     """Id of the git tree that has the files in the directory `top`."""
-    _unhide(top / ".gitignore")
+    ignore = top / ".gitignore"
+    if ignore.exists():
+        # What the package adds there hides the whole tree from git, and `git add` would
+        # then refuse what a developer changes.
+        paths.replace(ignore, re.sub(rb"\n#\n# Debian packaging: .*\Z", b"\n",
+                                     ignore.read_bytes(), flags=re.S))
     env = {}
     if top != repository:
         index = paths.trees() / "stock.index"

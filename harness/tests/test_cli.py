@@ -212,6 +212,17 @@ class Commands(Lab):
             self.assertIn(last, out[-1])
             self.assertEqual(out[1][:4], "ok  " if good else "WANT")
 
+    def test_tree(self):
+        with mock.patch.multiple(trees, tree=mock.DEFAULT, newer_stock=mock.DEFAULT) as to:
+            to["tree"].return_value = "/the/tree"
+            self.assertEqual(self.lab("tree", "base", "--reset")[:2],
+                             (PASS, ["/the/tree"]))
+            to["tree"].assert_called_once_with("base", True)
+            to["newer_stock"].assert_not_called()
+            self.lab("tree", "stock", "--update")
+            to["tree"].assert_called_with("stock", False)
+            to["newer_stock"].assert_called_once_with()
+
     def test_refresh(self):
         for changed, last in (([], "nothing to write"), (["a", "b"], "2 files written")):
             for argv, name in (([], "series"), (["base"], "base")):
@@ -336,6 +347,13 @@ class Check(Lab):
         self.assertIn("0001-x.patch: 2 complaints, the first: a.c:1: ERROR:X: y",
                       "\n".join(out))
         self.assertIn("0001-x.patch would change", "\n".join(out))
+
+    def test_cover_letter(self):
+        (self.root / "series" / model.COVER).write_text("EDITME\n")
+        self.style.side_effect = lambda mail: ["EDITME"] * (mail.name == model.COVER)
+        status, out = self.check()
+        self.assertEqual((status, out[-1]), (STYLE, "13 passed, 1 failed"))
+        self.assertIn(f"{model.COVER}: 1 complaints, the first: EDITME", "\n".join(out))
 
     def test_virtio(self):
         self.leftovers.return_value = "a.h:1:DMA_ATTR_CPU_CACHE_CLEAN"

@@ -4,7 +4,7 @@
 import os
 import shutil
 
-from harness import model, paths, process, toml
+from harness import model, process, toml
 from harness.source import mails, trees
 from harness.errors import APPLY, USAGE
 from harness.tests import DIRECT, HMM, Sandbox, edited

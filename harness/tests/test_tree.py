@@ -80,7 +80,8 @@ class Making(Trees):
         self.assertEqual((where / "mm/new.c").read_text(), "new\n")
         self.assertEqual([subject for _, subject in trees.commits()],
                          ["dma: one", "mm: two"])
-        self.assertEqual(trees.touched("series"), ["kernel/dma/direct.c", "mm/hmm.c", "mm/new.c"])
+        self.assertEqual(trees.touched("series"),
+                         ["kernel/dma/direct.c", "mm/hmm.c", "mm/new.c"])
         self.assertIn("stock is Linux 7.3.4", trees.provenance())
         self.assertFalse((paths.trees() / "apply").exists())
 
@@ -107,6 +108,13 @@ class Making(Trees):
     def test_unknown(self):
         with self.fails(USAGE, "stock, base, series, stock-suites"):
             trees.tree("mainline")
+
+    def test_package_that_hides_all_files_from_git(self):
+        ignore = ".*\n\n#\n# Debian packaging: all of the source\n*\n"
+        os.environ["LINUX_TARBALL"] = str(self.kernel("7.3.6", **{".gitignore": ignore}))
+        where = trees.tree("stock")
+        (where / "mm/own.c").write_text("own\n")
+        self.assertEqual(process.git("add", "mm/own.c", cwd=where).returncode, 0)
 
     def test_series_on_a_series(self):
         """Trees are a graph: a topic on the series, in a directory of its own."""
@@ -162,7 +170,8 @@ class Making(Trees):
         self.edit(commit="")
         trees.tree("series")
         self.assertEqual(self.git("rev-parse", "HEAD"), head)
-        self.assertIn("the series tree has work of its own: `./lab refresh", self.stderr.getvalue())
+        self.assertIn("the series tree has work of its own: `./lab refresh",
+                      self.stderr.getvalue())
         self.change_mail()
         with self.fails(APPLY, "series tree has work", "has changed"):
             trees.tree("series")
@@ -239,12 +248,14 @@ class OwnWork(Trees):
         head = self.git("rev-parse", "HEAD")
         trees.tree("series")
         self.assertEqual(self.git("rev-parse", "HEAD"), head)
-        self.assertIn("the series tree has work of its own: `./lab refresh", self.stderr.getvalue())
+        self.assertIn("the series tree has work of its own: `./lab refresh",
+                      self.stderr.getvalue())
 
     def test_changes_are_left_alone(self):
         self.edit(commit="")
         trees.tree("series")
-        self.assertIn("the series tree has work of its own: `./lab refresh", self.stderr.getvalue())
+        self.assertIn("the series tree has work of its own: `./lab refresh",
+                      self.stderr.getvalue())
         self.assertEqual(self.git("status", "--porcelain"), "M COPYING")
 
     def test_both_changed(self):
@@ -292,7 +303,8 @@ class OwnWork(Trees):
         self.assertEqual(self.git("rev-parse", "HEAD"), self.old)
         self.assertEqual(self.git("show", "refs/lab/saved/1:COPYING"), "both")
         self.assertEqual(self.git("show", "refs/lab/saved/1:mm/extra.c"), "extra")
-        self.assertEqual(self.git("show", "-s", "--format=%s", "refs/lab/saved/1^1"), "mine")
+        self.assertEqual(self.git("log", "-1", "--format=%s", "refs/lab/saved/1^1"),
+                         "mine")
 
     def test_rebase_under_way(self):
         self.git("checkout", "-q", "--detach", "HEAD~1")
