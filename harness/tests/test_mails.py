@@ -186,6 +186,14 @@ class Refused(Refresh):
             self.commit(f"x: {number}", text=f"{number}\n")
         self.refused("16 patches", "15")
 
+    def test_message_that_git_am_takes_for_a_patch(self):
+        self.commit("x: y\n\ndiff --git a/mm/new.c b/mm/new.c\n--- a/mm/new.c\n"
+                    "+++ b/mm/new.c\n@@ -1 +1 @@\n-n\n+x\n", "--cleanup=verbatim")
+        before = self.contents()
+        with self.fails(APPLY, "confuses git am"):
+            mails.refresh(SERIES)
+        self.assertEqual(self.contents(), before)
+
     def test_merge(self):
         self.git("merge", "-q", "--no-ff", "-m", "join", "-s", "ours",
                  self.git("commit-tree", "-p", "HEAD", "-m", "side", "HEAD^{tree}"))
