@@ -40,13 +40,14 @@ def _bisect(args):
 
 
 def _tree(args):
+    if args.update:
+        trees.newer_stock()
     ui.say(trees.tree(args.name, args.reset))
     return PASS
 
 
-def _refresh(_args):
-    trees.tree("series")
-    changed = mails.refresh()
+def _refresh(args):
+    changed = mails.refresh(model.SERIES[args.name])
     for name in changed:
         ui.say(name)
     ui.conclusion(f"refresh: {len(changed)} files written" if changed
@@ -89,7 +90,7 @@ def _clean(args: argparse.Namespace) -> int:
         for lock in cache.glob("*.lock"):
             stack.enter_context(paths.lock(lock.stem, wait=False))
         series = cache / "trees/series"
-        if args.what == "all" and series.exists() and mails.outdated():
+        if args.what == "all" and series.exists() and mails.outdated(model.SERIES["series"]):
             raise LabError("the series tree has commits that series/ lacks: ./lab "
                            "refresh, or ./lab tree series --reset", USAGE)
         doomed = {"builds": [*cache.glob("trees/*/.builds")], "all": [cache],
@@ -121,8 +122,8 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _version() -> str:
-    stock = toml.load(paths.BASE / "base.toml")["stock"]["version"]
-    return f"{len(trees.mails('series'))} patches on Linux {stock}"
+    stock = toml.load(paths.ROOT / "base/base.toml")["stock"]["version"]
+    return f"{len(model.SERIES['series'].mails())} patches on Linux {stock}"
 
 
 def positive(text: str) -> int:
@@ -161,11 +162,13 @@ def _commands(add: Callable) -> None:
         _option("--first", type=int, default=1, metavar="N",
                 help="the patch to begin with (default: %(default)s)"))
     add(_tree, "make a kernel tree and print its path",
-        _option("name", help=", ".join(trees.NAMES)),
+        _option("name", help=", ".join((*trees.NAMES, *trees.SUITES))),
         _option("--reset", action="store_true",
                 help="drop own commits and changes, saved under refs/lab/saved/"),
         _option("--update", action="store_true", help="look for a newer point release"))
-    add(_refresh, "write series/ from the commits of the series tree")
+    add(_refresh, "write mails from the commits of their tree",
+        _option("name", nargs="?", choices=model.SERIES, default="series",
+                help="default: %(default)s"))
     add(_build, "build kernels", _TREE,
         _option("kernel", nargs="*", help="default: all"))
     add(commands.kunit, "build, boot and run KUnit suites", _TREE, *_RUN,

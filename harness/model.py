@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the lab works on: architectures, and the kernels and cells of matrix.toml."""
+"""What the lab works on: architectures, series of patches, and the kernels and cells
+of matrix.toml."""
 
 import fnmatch
 import os
@@ -12,6 +13,7 @@ from . import paths, toml
 from .errors import USAGE, LabError
 
 DEMOS = ("plain", "force", "beyond", "xen", "virtio", "shell")
+COVER = "0000-cover-letter.patch"
 ROWS = DEMOS[:4]                # those with rows for the table of ./lab demo
 
 
@@ -69,6 +71,40 @@ ARCHES = {arch.name: arch for arch in (
     Arch(name="sparc64", uname="sparc64", debian="sparc64", prefix="sparc64-linux-gnu-",
          qemu="qemu-system-sparc64", emulator="qemu-system-sparc",
          image="arch/sparc/boot/image", console="console=ttyS0", options=()),
+)}
+
+
+@dataclass(frozen=True)
+class Series:
+    """Patches as mails, and the tree that they make."""
+
+    name: str                   # of the tree and of its branch
+    directory: str              # of the mails, in the checkout
+    parent: str                 # the tree that they apply to
+    cover: bool = False         # whether there is a cover letter
+
+    @property
+    def path(self) -> Path:
+        """The directory of the mails."""
+        return paths.ROOT / self.directory
+
+    @property
+    def span(self) -> str:
+        """Its commits, as git log wants them."""
+        return f"{self.parent}..{self.name}"
+
+    def letters(self) -> "list[Path]":
+        """All mails in order, the cover letter first."""
+        return sorted(self.path.glob("[0-9]*.patch"))
+
+    def mails(self) -> "list[Path]":
+        """The patches in order, without the cover letter."""
+        return [path for path in self.letters() if path.name != COVER]
+
+
+SERIES = {series.name: series for series in (
+    Series("base", "base", "stock"),
+    Series("series", "series", "base", cover=True),
 )}
 
 

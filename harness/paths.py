@@ -16,10 +16,8 @@ from typing import Iterator, Union
 from . import ui
 from .errors import ENVIRONMENT, LabError
 
-# LAB_ROOT lets the harness work on another checkout's series/ and base/.
+# LAB_ROOT lets the harness work on another checkout's mails.
 ROOT = Path(os.environ.get("LAB_ROOT") or Path(__file__).resolve().parent.parent)
-SERIES = ROOT / "series"
-BASE = ROOT / "base"
 
 GIB = 1 << 30
 Name = Union[str, os.PathLike]
@@ -184,3 +182,4 @@ def lock(name: str, wait: bool = True) -> Iterator[None]:
                 yield
             finally:
                 mine[1] -= 1
+                held.truncate(0)

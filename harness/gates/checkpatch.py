@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""checkpatch --strict and codespell, for every mail of the series."""
+"""checkpatch --strict and codespell, for every mail of a series."""
 
 import fnmatch
 import os
 import re
+from pathlib import Path
 
-from .. import packages, paths, process
+from .. import model, packages, paths, process
 from ..source import trees
 
 # Signed-off-by is added when the series is sent.
@@ -29,20 +30,25 @@ EXCEPTIONS = (
 _LINE = re.compile(r"^(?P<file>[^:]*):\d+: [A-Z]+:(?P<type>[A-Z_]+): ")
 
 
-def complaints(mail):
-    """What checkpatch has to say of a mail, a line each, without EXCEPTIONS."""
+def complaints(mail: Path, name: str = "series") -> "list[str]":
+    """What checkpatch has to say of a mail, a line each, without EXCEPTIONS; of a cover
+    letter, what is misspelled or unwritten. The checkpatch is that of tree `name`."""
     packages.need("style")
-    script = trees.tree("series") / "scripts/checkpatch.pl"
+    if mail.name == model.COVER:
+        done = process.run(["codespell", mail], env={"PATH": _PATH})
+        lines = (done.stdout + done.stderr).splitlines()
+        return ["EDITME stands in it yet"] * ("EDITME" in mail.read_text("utf-8")) + lines
+    script = trees.tree(name) / "scripts/checkpatch.pl"
     done = process.run([script, *_OPTIONS, mail], cwd=script.parent.parent,
                        env={"PATH": _PATH})
     return filtered(done.stdout + done.stderr)
 
 
-def unnoticed_caller():
+def unnoticed_caller(name: str = "series") -> str:
     """Why a new caller of the attribute is not noticed by those who have to be asked,
     or ''."""
     packages.need("style")
-    top = trees.tree("series")
+    top = trees.tree(name)
     mail = paths.ROOT / "harness/tests/data/new-caller.patch"
     found = process.run([top / "scripts/get_maintainer.pl", "--no-git",
                          "--no-git-fallback", mail], cwd=top).stdout
@@ -51,7 +57,7 @@ def unnoticed_caller():
     return ""
 
 
-def filtered(output):
+def filtered(output: str) -> "list[str]":
     """The lines of checkpatch's `output` that no exception covers."""
     lines = []
     for line in output.splitlines():

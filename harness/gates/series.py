@@ -3,7 +3,7 @@
 
 from collections.abc import Iterator
 
-from .. import ui
+from .. import model, ui
 from ..errors import APPLY, BUILD, STYLE, LabError
 from ..source import mails, trees
 from . import Finding, checkpatch, virtio
@@ -19,12 +19,13 @@ def findings() -> Iterator[Finding]:
         yield Finding("the series applies", str(err), APPLY)
         return
     ui.note(trees.provenance())
-    count = len(trees.mails("series"))
+    series = model.SERIES["series"]
+    count = len(series.mails())
     yield Finding(f"the series applies with no fuzz: {count} patches")
-    changes = mails.outdated()
+    changes = mails.outdated(series)
     yield Finding("series/ is what ./lab refresh writes",
                   f"{', '.join(changes)} would change" if changes else "", STYLE)
-    for mail in trees.mails("series"):
+    for mail in series.letters():
         said = checkpatch.complaints(mail)
         yield Finding(f"checkpatch and codespell: {mail.name}",
                       f"{len(said)} complaints, the first: {said[0]}" if said else "",

@@ -10,7 +10,7 @@ from ..errors import ENVIRONMENT, LabError
 OLD_NAME = "CPU_CACHE_CLEAN"    # of DMA_ATTR_DEBUGGING_IGNORE_CACHELINES
 
 
-def leftovers(name="series"):
+def leftovers(name: str = "series") -> str:
     """The first place where a tree still has OLD_NAME, or ''."""
     done = process.git("grep", "-n", OLD_NAME, cwd=trees.tree(name))
     if done.returncode > 1:     # 1 is that there is none
@@ -18,7 +18,7 @@ def leftovers(name="series"):
     return done.stdout.split("\n", 1)[0]
 
 
-def userspace(name="series"):
+def userspace(name: str = "series") -> str:
     """Why the test programs of tools/virtio cannot be built from a tree, or ''.
 
     They are built in the cache, among links into the tree, which stays as it is.

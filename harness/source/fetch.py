@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Getting the stock kernel: from LINUX_TREE, LINUX_TARBALL, the cache or Debian."""
+"""Getting the stock kernel: from LINUX_TREE, LINUX_TARBALL, the cache or Debian.
+
+trees()/stock.json lists the sources that were imported, the present one first.
+"""
 
 import dataclasses
 import hashlib
@@ -8,13 +11,15 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import Optional
+from typing import Callable, Optional
 
 from .. import packages, paths, process, toml, ui
-from ..errors import FETCH, LabError
+from ..errors import FETCH, USAGE, LabError
 
 WAYS_OUT = ("set LINUX_TREE to a git tree with a v{0}.N tag, or LINUX_TARBALL "
             "to a linux-{0}.N tarball")
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+PACKAGE = "package "            # how keys of Debian's package begin
 ROOM = 3                        # GiB: archive, unpacked tree and its git pack
 
 
@@ -24,34 +29,55 @@ class Source:
 
     version   '7.3.4'
     origin    where it came from, for people
-    sha256    of the tarball; None for a git tree
     key       equal for equal sources
-    unpacked  directory just unpacked, or None if trees()/stock already is it
+    commit    in the repository of the trees; None if it is not there yet, then one of
+              these says how to import it
+    unpacked  directory just unpacked
+    objects   writes what is missing into a repository, returns the id of the git tree
     """
 
     version: str
     origin: str
-    sha256: Optional[str]
     key: str
+    commit: Optional[str] = None
     unpacked: Optional[Path] = None
+    objects: Optional[Callable[[Path], str]] = None
 
-    def save(self):
+    def save(self) -> None:
         """Remember that trees()/stock is this source."""
-        fields = dataclasses.asdict(self)
-        del fields["unpacked"]
-        paths.replace(_stamp(), (json.dumps(fields, indent=1) + "\n").encode())
+        self.unpacked = self.objects = None
+        sources = [self] + [other for other in _sources() if other.key != self.key]
+        text = json.dumps([dataclasses.asdict(source) for source in sources], indent=1)
+        paths.replace(paths.trees() / "stock.json", (text + "\n").encode())
 
 
-def _stamp():
-    return paths.trees() / "stock.json"
+def _sources():
+    """The sources that are in the repository, the one used last first."""
+    stock = paths.trees() / "stock"
+    try:
+        if not (stock / ".git").is_dir():
+            return []
+        data = json.loads(stock.with_suffix(".json").read_text(encoding="utf-8"))
+        if isinstance(data, dict):      # of a cache that has had room for one only
+            del data["sha256"]
+            commit = process.git("rev-parse", "refs/heads/stock", cwd=stock).stdout
+            data = [{**data, "commit": commit.strip()}]
+        return [Source(**fields) for fields in data]
+    except (OSError, ValueError, TypeError, KeyError):
+        return []
 
 
-def known():
+def _imported(key):
+    """The source whose key begins with `key`, if it is in the repository, or None."""
+    return next((source for source in _sources() if source.key.startswith(key)), None)
+
+
+def known() -> dict:
     """The contents of base/base.toml."""
-    return toml.load(paths.BASE / "base.toml")
+    return toml.load(paths.ROOT / "base/base.toml")
 
 
-def ways_out():
+def ways_out() -> str:
     """The end of an error message: what the user can do for a source."""
     return WAYS_OUT.format(known()["series"])
 
@@ -64,35 +90,51 @@ def _sha256(path):
     return digest.hexdigest()
 
 
-def current():
-    """The Source that trees()/stock was made from, or None."""
-    try:
-        fields = json.loads(_stamp().read_text(encoding="utf-8"))
-        return Source(**fields) if (paths.trees() / "stock" / ".git").is_dir() else None
-    except (OSError, ValueError, TypeError):
-        return None
+def current() -> Source:
+    """The Source that trees()/stock is; LabError FETCH if there is none yet."""
+    source = _imported("")
+    if not source:
+        raise LabError("there is no kernel source yet: `./lab tree stock` gets it", FETCH)
+    return source
 
 
-def ensure_stock():
-    """The Source to work with; unpacked, unless trees()/stock already is it.
+def ensure_stock() -> Source:
+    """The Source to work with; its commit is None if it has to be imported first.
 
     Looks at LINUX_TREE, LINUX_TARBALL, the cache and Debian's package, in this
-    order.  LabError FETCH if there is no intact kernel of the right series,
-    ENVIRONMENT if there is no room for it.
+    order.  LabError USAGE for LINUX_REF alone, FETCH if there is no intact kernel of
+    the right series, ENVIRONMENT if there is no room for it.
     """
     with paths.lock("trees"):
-        have = current()
-        tree, tarball = os.environ.get("LINUX_TREE"), os.environ.get("LINUX_TARBALL")
-        if tree:
-            return _from_tree(Path(tree), have)
-        if tarball:
-            return _from_tarball(Path(tarball), have)
-        return have or _from_package()
+        if os.environ.get("LINUX_TREE"):
+            return _from_tree(Path(os.environ["LINUX_TREE"]))
+        if os.environ.get("LINUX_REF"):
+            raise LabError("LINUX_REF names a commit of LINUX_TREE: set that too", USAGE)
+        if os.environ.get("LINUX_TARBALL"):
+            return _from_tarball(Path(os.environ["LINUX_TARBALL"]))
+        return _imported(PACKAGE) or _from_package(package(known()))
+
+
+def newer() -> Optional[Source]:
+    """The Source of a newer release of the package, or None, which a note explains.
+
+    LabError USAGE if LINUX_TREE or LINUX_TARBALL take its place.
+    """
+    for name in ("LINUX_TREE", "LINUX_TARBALL"):
+        if os.environ.get(name):
+            raise LabError(f"only the package is looked for, and {name} is set: unset it",
+                           USAGE)
+    packages.need("source")
+    deb, new = _download(known())
+    if not new:
+        ui.note(f"there is nothing newer than {deb.name} in {known()['suite']}")
+        return None
+    return _from_package(deb)
 
 
 # -- unpacking ---------------------------------------------------------------
 
-def _fresh(name):
+def fresh(name: str) -> Path:
     """An empty directory `name` in trees()."""
     path = paths.trees() / name
     paths.remove(path)
@@ -101,15 +143,16 @@ def _fresh(name):
     return path
 
 
-def _version(makefile, name):
-    """The version that the text of a kernel's Makefile states; LabError FETCH if
-    it is not of our series."""
-    part = dict(re.findall(r"^(VERSION|PATCHLEVEL|SUBLEVEL) *= *(\d+)$", makefile, re.M))
-    if len(part) != 3:
+def _version(makefile, name, any_series=False):
+    """The version that the text of a kernel's Makefile states; LabError FETCH if it
+    is not of our series."""
+    part = dict(re.findall(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION) *= *(\S+)$",
+                           makefile, re.M))
+    if not {"VERSION", "PATCHLEVEL", "SUBLEVEL"} <= set(part):
         raise LabError(f"{name} holds no kernel; {ways_out()}", FETCH)
     series = f"{part['VERSION']}.{part['PATCHLEVEL']}"
-    version = f"{series}.{part['SUBLEVEL']}"
-    if series != known()["series"]:
+    version = f"{series}.{part['SUBLEVEL']}{part.get('EXTRAVERSION', '')}"
+    if series != known()["series"] and not any_series:
         raise LabError(f"{name} is Linux {version}, not {known()['series']}.N; "
                        f"{ways_out()}", FETCH)
     return version
@@ -120,92 +163,87 @@ def _tar(archive, name):
 
     The directory appears under its name only when it is whole.
     """
-    first = process.run(["tar", "--occurrence=1", "--wildcards",
-                         "--no-wildcards-match-slash", "-xOf", archive, "*/Makefile"])
-    if first.returncode and not first.stdout:
-        raise LabError(f"{name} cannot be read, it may be truncated or altered "
-                       f"({process.last_line(first.stderr)}): get it again", FETCH)
-    version = _version(first.stdout, name)
     paths.want_free(ROOM, paths.trees())
-    partial = _fresh("stock.partial")
-    with ui.step(f"unpack Linux {version}"):
-        try:
+    partial, unpacked = fresh("stock.partial"), paths.trees() / "stock.new"
+    try:
+        with ui.step(f"unpack {archive.name}"):
             process.run(["tar", "-xf", archive, "-C", partial, "--strip-components=1",
-                         "--no-same-owner"], check_status=FETCH, what="tar")
-        except LabError as err:
-            paths.remove(partial)
-            if err.status != FETCH:
-                raise
-            raise LabError(f"{name} is truncated or altered ({err}): get it again",
-                           FETCH) from err
-    return version, _whole(partial)
-
-
-def _whole(partial):
-    unpacked = paths.trees() / "stock.new"
-    paths.remove(unpacked)
-    with paths.guard(unpacked):
-        partial.rename(unpacked)
-    return unpacked
+                         "--no-same-owner"], check_status=FETCH,
+                        what=f"{name} is truncated or altered, get it again")
+        makefile = partial / "Makefile"
+        version = _version(makefile.read_text("utf-8") if makefile.exists() else "", name)
+        paths.remove(unpacked)
+        with paths.guard(unpacked):
+            partial.rename(unpacked)
+        return version, unpacked
+    finally:
+        paths.remove(partial)
 
 
 # -- LINUX_TREE and LINUX_TARBALL --------------------------------------------
 
-def _from_tree(tree, have):
+def _from_tree(where):
+    ref = os.environ.get("LINUX_REF")
+    name = f"LINUX_TREE={where}" + (f", LINUX_REF={ref}" if ref else "")
+
     def git(*args, **kw):
         # The user named this tree, so whoever owns it is fine.
-        return process.git("-c", "safe.directory=*", *args, cwd=tree, **kw)
+        return process.git("-c", "safe.directory=*", *args, cwd=where, what=name,
+                           **kw).stdout.strip()
 
-    if not tree.is_dir() or git("rev-parse", "--git-dir").returncode:
-        raise LabError(f"LINUX_TREE={tree} is not a git tree; {ways_out()}", FETCH)
+    def objects(repository):
+        old = _imported("tree ")
+        base = old and git("rev-parse", "--quiet", "--verify", f"{old.key[5:]}^{{tree}}")
+        git("pack-objects", "--quiet", "--revs", repository / ".git/objects/pack/pack",
+            input=f"{content}\n" + (f"^{base}\n" if base else ""), check_status=FETCH)
+        return content
+
+    if not where.is_dir() or not git("rev-parse", "--git-dir"):
+        raise LabError(f"{name} is not a git tree; {ways_out()}", FETCH)
+    origin = f"{ref} of {where}" if ref else f"tag {_newest_tag(git, name)} of {where}"
+    commit = ref or origin.split()[1]
+    if ref == "HEAD":
+        local = git("stash", "create", check_status=FETCH)
+        commit, origin = local or ref, origin + " with local changes" * bool(local)
+    content = git("rev-parse", "--verify", f"{commit}^{{tree}}", check_status=FETCH)
+    version = _version(git("show", f"{content}:Makefile"), name, any_series=ref)
+    have = _imported(f"tree {content}")
+    if not have:
+        paths.want_free(2 * ROOM, paths.trees())
+    return Source(version, origin, f"tree {content}", have and have.commit,
+                  objects=None if have else objects)
+
+
+def _newest_tag(git, name):
+    """The tag v7.3.N with the highest N that `git` lists."""
     series = known()["series"]
-    tags = {}
-    for tag in git("tag", "--list", f"v{series}*").stdout.split():
-        match = re.fullmatch(rf"v{re.escape(series)}(?:\.(\d+))?", tag)
-        if match:
-            tags[int(match.group(1) or 0)] = tag
+    tags = [tag for tag in git("tag", "--list", f"v{series}*").split()
+            if re.fullmatch(rf"v{re.escape(series)}(\.\d+)?", tag)]
     if not tags:
-        raise LabError(f"LINUX_TREE={tree} has no tag v{series}.N: fetch the stable "
-                       "tags there, or unset it", FETCH)
-    tag = tags[max(tags)]
-    commit = git("rev-parse", f"{tag}^{{commit}}", check_status=FETCH,
-                 what=f"LINUX_TREE={tree}").stdout.strip()
-    key = f"git {commit}"
-    if have and have.key == key:
-        return have
-    paths.want_free(2 * ROOM, paths.trees())
-    archive = paths.downloads() / "tree.tar.partial"
-    try:
-        with ui.step(f"take {tag} from {tree}"):
-            git("archive", "--format=tar", "--prefix=linux/", f"--output={archive}", tag,
-                check_status=FETCH, what=f"LINUX_TREE={tree}")
-        version, unpacked = _tar(archive, f"LINUX_TREE={tree}")
-    finally:
-        paths.remove(archive)
-    return Source(version, f"tag {tag} of {tree}", None, key, unpacked)
+        raise LabError(f"{name} has no tag v{series}.N: fetch the stable tags there, "
+                       "name a commit with LINUX_REF, or unset it", FETCH)
+    return max(tags, key=lambda tag: [int(number) for number in tag[1:].split(".")])
 
 
-def _from_tarball(tarball, have):
+def _from_tarball(tarball):
     name = f"LINUX_TARBALL={tarball}"
     if not tarball.is_file():
         raise LabError(f"{name} is not a file; {ways_out()}", FETCH)
     tarball = tarball.resolve()
     stat = tarball.stat()
     key = f"file {tarball} {stat.st_size} {stat.st_mtime_ns}"
-    if have and have.key == key:
+    have = _imported(key)
+    if have:
         return have
     version, unpacked = _tar(tarball, name)
-    return Source(version, tarball.name, _sha256(tarball), key, unpacked)
+    return Source(version, tarball.name, key, unpacked=unpacked)
 
 
 # -- Debian's package --------------------------------------------------------
 
-def _from_package():
-    packages.need("source")
+def _from_package(deb):
     base = known()
-    deb = package(base)
-    package_version = _package_version(deb)
-    scratch = _fresh("deb.partial")
+    scratch = fresh("deb.partial")
     try:
         with ui.step(f"open {deb.name}"):
             process.run(["dpkg-deb", "-x", deb, scratch], check_status=FETCH,
@@ -214,23 +252,21 @@ def _from_package():
         if not found:
             raise LabError(f"{deb} holds no {base['package']} tarball; {ways_out()}",
                            FETCH)
-        sha256 = _sha256(found[0])
-        entry = base.get("versions", {}).get(package_version)
-        if entry and entry["tarball"] != sha256:
-            raise LabError(f"{found[0].name} in {deb} is not the known one (sha256 "
-                           f"{sha256}): remove {deb} to download it again", FETCH)
         version, unpacked = _tar(found[0], deb.name)
     finally:
         paths.remove(scratch)
-    return Source(version, f"Debian {base['package']} {package_version}", sha256,
-                  f"package {sha256}", unpacked)
+    return Source(version, f"Debian {base['package']} {_package_version(deb)}",
+                  PACKAGE + deb.name, unpacked=unpacked)
 
 
-def package(base):
+def package(base: dict) -> Path:
     """The .deb of base["package"]: the newest in downloads(), or else fetched from
     base["suite"] of Debian's archive.  LabError FETCH ends with base["out"], if
     given, in place of ways_out()."""
-    return _cached(base) or _download(base)
+    packages.need("source")
+    debs = sorted(paths.downloads().glob(f"{base['package']}_*.deb"),
+                  key=lambda deb: deb.stat().st_mtime)
+    return _intact(debs[-1], base) if debs else _download(base)[0]
 
 
 def _out(base):
@@ -241,40 +277,22 @@ def _package_version(deb):
     return deb.name.split("_")[1].replace("%3a", ":")
 
 
-def _expected(deb, base):
-    """The sha256 that the package should have: the known one or, for a version we
-    do not know, the one it had when apt had verified it; else None."""
-    entry = base.get("versions", {}).get(_package_version(deb))
-    if entry:
-        return entry["deb"]
-    note = deb.with_name(deb.name + ".sha256")
-    return note.read_text(encoding="ascii").strip() if note.exists() else None
-
-
-def _verify(deb, base):
-    """Move an altered package away and raise LabError FETCH."""
-    expected, actual = _expected(deb, base), _sha256(deb)
-    if expected != actual:
-        bad = paths.downloads() / f"{deb.name}.bad"
+def _intact(deb, base):
+    """The path of a package; LabError FETCH if it is a known version and altered, then
+    it is moved away. Of other versions apt and xz know it."""
+    known_as = base.get("versions", {}).get(_package_version(deb))
+    if known_as and _sha256(deb) != known_as["sha256"]:
+        bad = deb.with_name(f"{deb.name}.bad")
         os.replace(deb, bad)
-        raise LabError(f"{deb.name} is truncated or altered (sha256 {actual}, not "
-                       f"{expected}), it is now {bad}: run again to download it, or "
-                       f"{_out(base)}", FETCH)
-
-
-def _cached(base):
-    """The newest package in downloads(), verified; None if there is none."""
-    debs = sorted(paths.downloads().glob(f"{base['package']}_*.deb"),
-                  key=lambda deb: deb.stat().st_mtime)
-    if not debs:
-        return None
-    _verify(debs[-1], base)
-    return debs[-1]
+        raise LabError(f"{deb.name} is truncated or altered (its sha256 is not "
+                       f"{known_as['sha256']}), it is now {bad}: run again to download "
+                       f"it, or {_out(base)}", FETCH)
+    return deb
 
 
 def _download(base):
-    """Let apt fetch and verify the package, with a state of its own, and put it
-    into downloads()."""
+    """Let apt fetch and verify the package, with a state of its own, into downloads(),
+    unless it is there; (path, whether it was not)."""
     if not shutil.which("apt-get"):
         raise LabError(f"no apt to fetch {base['package']} with; {_out(base)}", FETCH)
     paths.want_free(2 * ROOM, paths.downloads())
@@ -288,30 +306,30 @@ def _download(base):
     paths.remove(log)
     with ui.step(f"fetch {base['package']} from {base['suite']}"):
         _apt(["-o", "APT::Update::Error-Mode=any", "update"], base, log, env=env)
+        offer = _apt(["--print-uris", "download", base["package"]], base, log, env=env,
+                     cwd=partial)
+        for deb in paths.downloads().glob(f"{base['package']}_*.deb"):
+            if f" {deb.name} " in offer:
+                return _intact(deb, base), False
         _apt(["download", base["package"]], base, log, env=env, cwd=partial)
     debs = sorted(partial.glob(f"{base['package']}_*.deb"))
     if not debs:
         raise LabError(f"apt fetched no {base['package']} (log: {log}); {_out(base)}",
                        FETCH)
-    deb = debs[-1]
-    if _package_version(deb) not in base.get("versions", {}):
-        if "out" not in base:
-            ui.note(f"{deb.name} is a version that base/base.toml does not know; "
-                    "apt has verified it")
-        paths.replace(deb.with_name(deb.name + ".sha256"), (_sha256(deb) + "\n").encode())
-    _verify(deb, base)
+    if _package_version(debs[-1]) not in base.get("versions", {}) and "out" not in base:
+        ui.note(f"{debs[-1].name} is a version that base/base.toml does not know; apt has "
+                "verified it")
     with paths.guard(partial):
-        for path in sorted(partial.glob(f"{deb.name}*"), reverse=True):
-            path.replace(paths.downloads() / path.name)
+        deb = debs[-1].replace(paths.downloads() / debs[-1].name)
     paths.remove(partial)
-    return paths.downloads() / deb.name
+    return _intact(deb, base), True
 
 
 def _apt(args, base, log, **kw):
-    """Run apt-get; LabError FETCH says whether the network or the package failed."""
+    """What apt-get prints; LabError FETCH says whether network or package failed."""
     try:
-        process.run(["apt-get", "-q", *args], log=log, timeout=1800,
-                    check_status=FETCH, what="apt-get", **kw)
+        return process.run(["apt-get", "-q", *args], log=log, timeout=1800,
+                           check_status=FETCH, what="apt-get", **kw).stdout
     except LabError as err:
         if err.status != FETCH:
             raise
@@ -326,45 +344,32 @@ def _apt(args, base, log, **kw):
 
 
 def _archive():
-    """(URI, keyring) of Debian's own archive in this machine's apt configuration."""
-    fields = "$(REPO_URI)|$(ORIGIN)|$(LABEL)|$(COMPONENT)|$(RELEASE)|$(SOURCESENTRY)"
+    """The URI of Debian's own archive in this machine's apt configuration."""
+    fields = "$(REPO_URI)|$(ORIGIN)|$(LABEL)|$(COMPONENT)|$(RELEASE)"
     out = process.run(["apt-get", "indextargets", "--format", fields,
                        "Created-By: Packages"], env={"LC_ALL": "C"}).stdout
     for line in out.splitlines():
-        uri, origin, label, component, release, entry = (line.split("|") + [""] * 6)[:6]
+        uri, origin, label, component, release = (line.split("|") + [""] * 5)[:5]
         if component != "main" or "security" in f"{label}{release}".lower():
             continue
         # Origin is known only after an apt-get update; the path has to do before.
         if origin == "Debian" or (origin in ("", "$(ORIGIN)")
                                   and uri.rstrip("/").endswith("/debian")):
-            return uri, _keyring(entry)
+            return uri
     raise LabError("apt is not configured for an archive of Debian's; " + ways_out(),
                    FETCH)
-
-
-def _keyring(entry):
-    """The Signed-By of the sources entry 'file:number', or Debian's keyring."""
-    name, _, number = entry.rpartition(":")
-    try:
-        text = Path(name).read_text(encoding="utf-8", errors="replace")
-        parts = (re.split(r"\n(?:[ \t]*\n)+", text.strip())
-                 if name.endswith(".sources") else text.split("\n"))
-        match = re.search(r"signed-by\s*[:=]\s*(/[^\s,\]]+)", parts[int(number) - 1],
-                          re.I)
-    except (OSError, ValueError, IndexError):
-        match = None
-    return match.group(1) if match else "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 
 def _private_apt(where, suite):
     """Make an apt configuration in `where` that knows `suite` of Debian's archive
     and nothing else of this machine but how it reaches the network."""
-    uri, keyring = _archive()
+    uri = _archive()
     paths.remove(where)
     with paths.guard(where):
         for name in ("state/lists/partial", "cache/archives/partial", "sources"):
             (where / name).mkdir(parents=True)
-    signed = f"Signed-By: {keyring}\n" if Path(keyring).exists() else ""
+    # Without it apt takes the keys that this machine trusts anyway.
+    signed = f"Signed-By: {KEYRING}\n" if Path(KEYRING).exists() else ""
     paths.replace(where / "sources" / "debian.sources",
                   f"Types: deb\nURIs: {uri}\nSuites: {suite}\n"
                   f"Components: main\n{signed}".encode())

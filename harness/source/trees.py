@@ -1,146 +1,136 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The git trees stock, base and series, made from a source and the mails.
+"""The git trees: stock, made from a source, and on it those of the series of mails.
 
-They are work trees of one repository, trees()/stock.  What base/ or series/ give
-is applied aside, in a work tree that holds only the files concerned; the real one
-is then moved there, so that a file that does not change keeps its time and a
-build stays warm.
+They are work trees of one repository, trees()/stock.  Mails are applied aside, in a
+work tree that holds only the files concerned; the real one is then moved there, so
+that a file that does not change keeps its time and a build stays warm.
+
+    refs/lab/applied/DIGEST   the commit that the mails of this digest gave
+    refs/lab/made/NAME        where the lab left the branch NAME: elsewhere is own work
+    refs/lab/saved/N          own work that --reset took away
+    refs/lab/stock/COMMIT     a source that was imported
 """
 
 import hashlib
 import json
 import re
+import shutil
+from pathlib import Path
+from typing import Any, Iterable, Optional
 
-from .. import paths, process, ui
+from .. import model, paths, process, ui
 from . import fetch
 from ..errors import APPLY, ENVIRONMENT, LabError, USAGE
 
-NAMES = ("stock", "base", "series")
-# Trees with the suites of the series, and with the benchmarks of guest/benchmark.
-SUITES = {"stock-suites": "stock", "base-suites": "base", "series-suites": "series"}
+NAMES = ("stock", *model.SERIES)
+TESTED = model.SERIES["series"]         # whose suites those are
+# Trees with these suites, and with the benchmarks of guest/benchmark.
+SUITES = {f"{name}-suites": name for name in ("stock", TESTED.parent, TESTED.name)}
 VISITED = "visited"             # the tree in which visit() goes from patch to patch
-_SUITE_PATHS = ("include/kunit/dma.h", "kernel/dma/tests", "kernel/dma/.kunitconfig", "kernel/dma/Kconfig",
-                "kernel/dma/Makefile", "drivers/infiniband/core/tests",
-                "drivers/infiniband/Kconfig", "drivers/infiniband/core/Makefile")
+_SUITE_PATHS = ("include/kunit/dma.h", "kernel/dma/tests", "kernel/dma/.kunitconfig",
+                "kernel/dma/Kconfig", "kernel/dma/Makefile",
+                "drivers/infiniband/core/tests", "drivers/infiniband/Kconfig",
+                "drivers/infiniband/core/Makefile")
 _COMPAT = "kernel/dma/tests/compat.h"
 _BENCHMARKS = paths.ROOT / "guest" / "benchmark"
 # What the suites use of dma-debug, which only the series shows to KUnit.
 _HIDDEN = "kernel/dma/debug.c"
 _VISIBLE = ((r'(?<!")\berror_count\b(?!")', "dma_debug_error_count"),
             (r"^static (u32 (dma_debug_error_count|num_free_entries);)", r"\1"))
-_DATE = "2026-01-01T00:00:00+00:00"     # of the stock commit: equal trees, equal ids
+# Of the commits of stock and of suites: equal trees, equal ids.
+_DATES = {key: "2026-01-01T00:00:00+00:00"
+          for key in ("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE")}
 
 
 def _stock():
     return paths.trees() / "stock"
 
 
-def git(*args, cwd=None, **kw):
+def git(*args: "str | Path", cwd: Optional[Path] = None, **kw: Any) -> str:
     """stdout of git in the repository of the trees; LabError ENVIRONMENT if it fails."""
     kw.setdefault("check_status", ENVIRONMENT)
     kw.setdefault("what", f"git {args[0]}")
     return process.git(*args, cwd=cwd or _stock(), **kw).stdout.strip()
 
 
-def resolve(ref):
+def resolve(ref: str) -> Optional[str]:
     """The commit id of `ref`, or None."""
+    if not _stock().is_dir():
+        return None
     done = process.git("rev-parse", "--quiet", "--verify", f"{ref}^{{commit}}",
                        cwd=_stock())
     return done.stdout.strip() or None
 
 
-def mails(name):
-    """The mails of tree `name` in order, without the cover letter."""
-    where = {"base": paths.BASE, "series": paths.SERIES}.get(name)
-    if where is None:
-        return []
-    return sorted(path for path in where.glob("[0-9]*.patch")
-                  if not path.name.startswith("0000-"))
-
-
-def commits():
-    """[(sha, subject)] of base..series, oldest first."""
-    out = git("log", "--reverse", "--format=%H%x09%s", "base..series")
+def commits(series: model.Series = TESTED) -> "list[tuple[str, ...]]":
+    """[(sha, subject)] of the branch of a model.Series, oldest first."""
+    out = git("log", "--reverse", "--format=%H%x09%s", series.span)
     return [tuple(line.split("\t", 1)) for line in out.splitlines()]
 
 
-def touched(span="stock..series"):
-    """Sorted paths of all files that a commit of `span` touches."""
+def touched(branch: str) -> "list[str]":
+    """Sorted paths of all files that a commit between stock and `branch` touches."""
     return sorted(set(git("log", "--format=", "--name-only", "--no-renames",
-                          span).splitlines()))
+                          f"stock..{branch}").splitlines()))
 
 
-def provenance():
-    """One line: which stock kernel this is and what proves that it fits."""
-    stock = fetch.current()
-    config = fetch.known()
-    files = config.get("files", {})
+def provenance() -> str:
+    """One line: which stock kernel this is, and how well it is known."""
+    stock, config = fetch.current(), fetch.known()
+    files, known = config.get("files", {}), config.get("stock", {}).get("version")
     blobs = stock_blobs(files)
-    changed = [path for path, blob in files.items() if blobs.get(path) != blob]
-    version = config.get("stock", {}).get("version", "the known version")
-    if not files:
-        proof = "that the patches apply without fuzz is the proof that it fits"
-    elif not changed:
-        proof = f"files match {version}"
-    else:
-        proof = (f"{len(changed)} of {len(files)} files differ from {version}, that the "
-                 "patches apply without fuzz is the proof that it fits")
-    return f"stock is Linux {stock.version} ({stock.origin}); {proof}"
+    differ = sum(blobs.get(path) != blob for path, blob in files.items())
+    remark = f"files match {known}" if files and not differ else (
+        f"{differ} of {len(files)} files differ from {known}, the patches have to apply "
+        "with no fuzz")
+    return f"stock is Linux {stock.version} ({stock.origin}); {remark}"
 
 
-def stock_blobs(files):
+def stock_blobs(files: Iterable[str]) -> "dict[str, str]":
     """{path: blob id} in stock, for those of `files` that it has."""
     if not files:
         return {}
-    out = git("ls-tree", "-z", "stock", "--", *files)
+    out = git("ls-tree", "-z", fetch.current().commit or "stock", "--", *files)
     entries = (entry.split("\t", 1) for entry in out.split("\0") if entry)
     return {path: meta.split()[2] for meta, path in entries}
 
 
-# -- what was made from what -------------------------------------------------
+# -- own work ----------------------------------------------------------------
 
-def _state():
-    try:
-        return json.loads((paths.trees() / "state.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-
-
-def state(name):
-    """What tree `name` was last made of: a dict of digest, commit, parent, or {}."""
-    return _state().get(name, {})
-
-
-def stale(name):
-    """Whether the mails of `name` are not the ones that its tree was made of."""
-    made = state(name)
-    return made.get("digest") != _digest(made.get("parent", ""), mails(name))
+def _made(name, head):
+    """The commit at which the lab left branch `name`, which is at `head`."""
+    commit = resolve(f"refs/lab/made/{name}")
+    if commit or name not in model.SERIES:
+        return commit or head
+    try:                        # a cache from before there were these refs
+        state = (paths.trees() / "state.json").read_text(encoding="utf-8")
+        return json.loads(state)[name]["commit"]
+    except (OSError, ValueError, KeyError):
+        return None
 
 
-def _remember(name, **fields):
-    everything = _state()
-    everything[name] = fields
-    paths.replace(paths.trees() / "state.json",
-                  (json.dumps(everything, indent=1) + "\n").encode())
+def own_work(name: str) -> bool:
+    """Whether the branch or the work tree `name` has what the lab did not make."""
+    head = resolve(f"refs/heads/{name}")
+    return bool(head) and (head != _made(name, head) or _sound(name) and dirty(name))
 
 
-def _digest(parent, files):
-    digest = hashlib.sha256(parent.encode())
-    for path in files:
-        digest.update(b"\0" + path.read_bytes())
-    return digest.hexdigest()
-
-
-def _saved(name):
+def _save(name):
     """Keep the branch `name`, what its work tree is at and what is not committed
     there under refs/lab/saved/; returns the names of the refs."""
-    where = paths.trees() / name
-    heads = [resolve(name)]
+    where, index = paths.trees() / name, paths.trees() / "saved.index"
+    heads = [resolve(f"refs/heads/{name}")]
     if where.exists():
         at = git("rev-parse", "HEAD", cwd=where)
-        # Fails in the middle of a conflict.
-        heads.append(git("stash", "create", cwd=where, check_status=None) or at)
-        if git("merge-base", *heads) == heads[0]:
+        # Unlike git stash, this works in the middle of a conflict, and takes new files.
+        shutil.copy(where / git("rev-parse", "--git-path", "index", cwd=where), index)
+        git("add", "--all", cwd=where, env={"GIT_INDEX_FILE": index})
+        content = git("write-tree", cwd=where, env={"GIT_INDEX_FILE": index})
+        paths.remove(index)
+        if content != git("rev-parse", f"{at}^{{tree}}"):
+            at = git("commit-tree", content, "-p", at, input="not committed\n")
+        heads.append(at)
+        if git("merge-base", *heads, check_status=None) == heads[0]:
             heads = heads[1:]           # which the branch is part of
     numbers = [int(ref.rsplit("/", 1)[1]) for ref in
                git("for-each-ref", "--format=%(refname)", "refs/lab/saved").split()]
@@ -151,7 +141,7 @@ def _saved(name):
     return " and ".join(refs)
 
 
-def dirty(name, untracked=False):
+def dirty(name: str, untracked: bool = False) -> bool:
     """Whether the work tree `name` has changes that are not committed, or is not on
     its branch (in the middle of a rebase, say)."""
     out = git("status", "--porcelain", "--branch",
@@ -162,91 +152,127 @@ def dirty(name, untracked=False):
 
 # -- making them -------------------------------------------------------------
 
-def tree(name, reset=False):
-    """The path of the git tree `name` (stock, base or series), made or brought up
-    to date with base/ and series/.
+def tree(name: str, reset: bool = False) -> Path:
+    """The path of the git tree `name`, made or brought up to date with what it is
+    made of: a source, mails, the trees below it.
 
-    Own work in the series tree is left alone, unless `reset`: then the head is
-    saved under refs/lab/saved/ first.  LabError: USAGE for an unknown name, FETCH
-    if there is no source, APPLY if a mail does not apply or if both the tree and
-    series/ have changed; the trees are then as they were.
+    Own work is left alone, unless `reset`: then it is saved under refs/lab/saved/
+    first.  LabError: USAGE for an unknown name, FETCH if there is no source, APPLY if
+    a mail does not apply or if both the tree and what it is made of have changed; the
+    trees are then as they were.
     """
-    if name in SUITES:
-        return _with_suites(name)
-    if name == VISITED:
-        return paths.trees() / name
-    if name not in NAMES:
-        raise LabError(f"no tree {name!r}: {', '.join(NAMES)}", USAGE)
     with paths.lock("trees"):
-        parent = _make_stock()
-        for step in NAMES[1:NAMES.index(name) + 1]:
-            parent = _derive(step, parent, reset and step == name,
-                             want_tree=step == name)
+        update(name, reset)
+        return _place(name)
+
+
+def update(name: str, reset: bool = False) -> str:
+    """Bring the branch `name`, and its work tree if there is one, up to date; the
+    commit id of the branch.  Like tree() otherwise."""
+    with paths.lock("trees"):
         if name == "stock":
-            if reset:
-                git("reset", "--quiet", "--hard", "stock")
-            elif dirty("stock"):
-                ui.note("the stock tree has changes of its own: `./lab tree stock "
-                        "--reset` drops them")
-        return paths.trees() / name
+            commit = _stock_commit()
+        elif name == VISITED:
+            commit = resolve(f"refs/heads/{name}")
+            commit = commit and _made(name, commit)
+        elif name in SUITES:
+            commit = _suites_commit(SUITES[name])
+        elif name in model.SERIES:
+            series = model.SERIES[name]
+            commit = apply(series, update(series.parent), series.mails())
+        else:
+            raise LabError(f"no tree {name!r}: {', '.join((*NAMES, *SUITES))}", USAGE)
+        if not commit:
+            raise LabError(f"there is no tree {name!r} yet: ./lab bisect makes it", USAGE)
+        return _settle(name, commit, reset)
 
 
-def _with_suites(name):
-    """The path of the tree `name`: with the suites of the series and the benchmarks.
+def newer_stock() -> None:
+    """Import a newer point release of the package, if there is one, as stock."""
+    with paths.lock("trees"):
+        source = fetch.newer()
+        if source:
+            _import(source)
+
+
+def visit(commit: str) -> Path:
+    """The path of a tree of its own, moved to `commit`; its builds stay warm."""
+    with paths.lock("trees"):
+        _settle(VISITED, commit)
+        return _place(VISITED)
+
+
+def _settle(name, commit, reset=False):
+    """Bring branch and work tree `name` to `commit`, which is what it is made of now,
+    unless there is own work; returns the commit id of the branch."""
+    head, exists = resolve(f"refs/heads/{name}"), _sound(name)
+    last, changed = _made(name, head), exists and dirty(name)
+    own = changed or head not in (None, commit, last)
+    ahead = own and not reset and commit in (head, last)
+    mails = name in model.SERIES and f"`./lab refresh {name}` writes it to the mails, "
+    way = f"{mails or ''}`./lab tree {name} --reset` saves it under refs/lab/saved"
+    if ahead:
+        ui.note(f"the {name} tree has work of its own: {way}")
+    elif own and reset:
+        _discard(name, exists)
+    elif own and (changed or git("diff", "--name-only", head, commit)):
+        raise LabError(f"the {name} tree has work of its own, and what it is made of has "
+                       f"changed: {way} and takes what has changed", APPLY)
+    if not ahead and (own or head != commit):
+        _move(name, commit)
+    if last != commit:
+        git("update-ref", f"refs/lab/made/{name}", commit)
+    return head if ahead else commit
+
+
+def _discard(name, exists):
+    """Save own work in the tree `name`, and take it out of the work tree."""
+    where = paths.trees() / name
+    ui.note(f"the old {name} tree is kept as {_save(name)}")
+    if exists:
+        git("rebase", "--quit", cwd=where, check_status=None)
+        git("reset", "--quiet", "--hard", cwd=where)
+        git("switch", "--quiet", "-C", name, cwd=where)
+
+
+def _suites_commit(parent):
+    """A commit on the branch `parent` with the suites of the series and benchmarks.
 
     For a tree without the series it is the bare minimum for them to compile: their
     directories, what makes kbuild find those, and base/compat.h for what the series
     declares elsewhere.
     """
-    tree("series")
-    tree(SUITES[name])
-    with paths.lock("trees"):
-        index = paths.trees() / f"{name}.index"
-        env = {"GIT_INDEX_FILE": index}
-        git("read-tree", SUITES[name], env=env)
-        if SUITES[name] != "series":
-            patch = process.git("diff", "base", "series", "--", *_SUITE_PATHS,
-                                cwd=_stock()).stdout
-            git("apply", "--cached", "-", env=env, input=patch, check_status=APPLY,
-                what=f"the suites on {SUITES[name]}")
-        for path, text in _compat(SUITES[name]).items():
-            blob = git("hash-object", "-w", "--stdin", input=text)
-            git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", env=env)
-        commit = git("commit-tree", git("write-tree", env=env), "-p", SUITES[name],
-                     input="the suites of the series\n",
-                     env={"GIT_AUTHOR_DATE": _DATE, "GIT_COMMITTER_DATE": _DATE})
-        paths.remove(index)
-        return _put(name, commit)
-
-
-def visit(commit):
-    """The path of a tree of its own, moved to `commit`; its builds stay warm."""
-    with paths.lock("trees"):
-        return _put(VISITED, commit)
-
-
-def _put(name, commit):
-    """The path of the work tree `name`, made or moved to be at `commit`."""
-    if _sound(name):
-        _move(name, commit)
-    else:
-        git("update-ref", f"refs/heads/{name}", commit)
-        _place(name)
-    return paths.trees() / name
+    update(TESTED.name)
+    update(parent)
+    index = paths.trees() / "suites.index"
+    env = {"GIT_INDEX_FILE": index}
+    git("read-tree", parent, env=env)
+    if parent != TESTED.name:
+        patch = process.git("diff", TESTED.parent, TESTED.name, "--", *_SUITE_PATHS,
+                            cwd=_stock()).stdout
+        git("apply", "--cached", "-", env=env, input=patch, check_status=APPLY,
+            what=f"the suites on {parent}")
+    for path, text in _compat(parent).items():
+        blob = git("hash-object", "-w", "--stdin", input=text)
+        git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", env=env)
+    commit = git("commit-tree", git("write-tree", env=env), "-p", parent,
+                 input="the suites of the series\n", env=_DATES)
+    paths.remove(index)
+    return commit
 
 
 def _compat(parent):
     """{path: content} of the benchmarks, and of what the suites need besides in a tree
     without the series."""
     made = {}
-    for makefile in git("ls-tree", "-r", "--name-only", "series", "--",
+    for makefile in git("ls-tree", "-r", "--name-only", TESTED.name, "--",
                         *(f"{path}/Makefile" for path in _SUITE_PATHS
                           if path.endswith("/tests"))).splitlines():
-        made[makefile] = _show("series", makefile)
-    if parent != "series":
+        made[makefile] = _show(TESTED.name, makefile)
+    if parent != TESTED.name:
         made = {path: f"{text}\nccflags-y += -include $(srctree)/{_COMPAT}\n"
                 for path, text in made.items()}
-        made[_COMPAT] = (paths.BASE / "compat.h").read_text(encoding="utf-8")
+        made[_COMPAT] = (paths.ROOT / "base/compat.h").read_text(encoding="utf-8")
         made[_HIDDEN] = _show(parent, _HIDDEN)
         for hidden, visible in _VISIBLE:
             made[_HIDDEN] = re.sub(hidden, visible, made[_HIDDEN], flags=re.M)
@@ -261,112 +287,74 @@ def _show(commit, path):
     return process.git("show", f"{commit}:{path}", cwd=_stock()).stdout
 
 
-def _make_stock():
-    """Commit id of stock; the repository is made, or moved to another source."""
-    src = fetch.ensure_stock()
-    if src.unpacked:
-        with ui.step(f"make a git tree of Linux {src.version}"):
-            _import(src)
-        src.save()
+def _stock_commit():
+    """Commit id of the stock kernel; imported first, if it is another source."""
+    source = fetch.ensure_stock()
+    if not source.commit:
+        _import(source)
+    elif source != fetch.current():
+        source.save()
         ui.note(provenance())
-    return resolve("stock")
+    return source.commit
 
 
-def _unhide(ignore):
-    """Drop what the Debian package adds to .gitignore: it hides the whole tree from
-    git, and `git add` would then refuse what a developer changes."""
+def _import(source):
+    """Make a commit of a source that is not in the repository yet, and the repository
+    and the work tree `stock` if they are not there."""
+    with ui.step(f"make a git tree of Linux {source.version}"):
+        top = source.unpacked or fetch.fresh("stock.new")
+        new = not (_stock() / ".git").is_dir()
+        repository = top if new else _stock()
+        if new:
+            git("init", "--quiet", "--initial-branch=stock", cwd=top)
+            for key, value in (("user.name", process.NAME), ("user.email", process.EMAIL),
+                               ("gc.auto", "0"), ("commit.gpgSign", "false"),
+                               ("feature.manyFiles", "true")):
+                git("config", key, value, cwd=top)
+        content = source.objects(repository) if source.objects else _add(top, repository)
+        source.commit = git("commit-tree", content, cwd=repository, env=_DATES,
+                            input=f"Linux {source.version}\n")
+        for ref in (f"refs/lab/stock/{source.commit}", *["refs/heads/stock"] * new):
+            git("update-ref", ref, source.commit, cwd=repository)
+        if new:
+            git("reset", "--quiet", "--hard", "stock", cwd=top)
+            paths.remove(_stock())
+            paths.remove(paths.trees() / "stock.json")      # of a repository that is gone
+            with paths.guard(_stock()):
+                top.rename(_stock())
+        else:
+            paths.remove(top)
+    source.save()
+    ui.note(provenance())
+
+
+def _add(top, repository):
+    """Id of the git tree that has the files in the directory `top`."""
+    ignore = top / ".gitignore"
     if ignore.exists():
-        text = ignore.read_text(encoding="utf-8")
-        paths.replace(ignore, re.sub(r"\n#\n# Debian packaging: .*\Z", "\n", text,
-                                     flags=re.S).encode())
-
-
-def _import(src):
-    """Turn the unpacked source into the commit and the work tree `stock`."""
-    top = src.unpacked
-    _unhide(top / ".gitignore")
-    new = not (_stock() / ".git").is_dir()
-    if new:
-        git("init", "--quiet", "--initial-branch=stock", cwd=top)
-        for key, value in (("user.name", process.NAME), ("user.email", process.EMAIL),
-                           ("gc.auto", "0"), ("commit.gpgSign", "false"),
-                           ("feature.manyFiles", "true")):
-            git("config", key, value, cwd=top)
-        env = {}
-    else:
+        # What the package adds there hides the whole tree from git, and `git add` would
+        # then refuse what a developer changes.
+        paths.replace(ignore, re.sub(rb"\n#\n# Debian packaging: .*\Z", b"\n",
+                                     ignore.read_bytes(), flags=re.S))
+    env = {}
+    if top != repository:
         index = paths.trees() / "stock.index"
         paths.remove(index)
-        env = {"GIT_DIR": _stock() / ".git", "GIT_WORK_TREE": top,
+        env = {"GIT_DIR": repository / ".git", "GIT_WORK_TREE": top,
                "GIT_INDEX_FILE": index}
     # One pack of everything, not 95,000 loose objects.
     git("-c", "core.bigFileThreshold=1", "-c", "core.compression=1",
         "add", "--all", "--force", cwd=top, env=env, what="git add")
-    commit = git("commit-tree", git("write-tree", cwd=top, env=env), cwd=top,
-                 input=f"Linux {src.version}\n",
-                 env={**env, "GIT_AUTHOR_DATE": _DATE, "GIT_COMMITTER_DATE": _DATE})
-    if new:
-        git("update-ref", "refs/heads/stock", commit, cwd=top)
-        paths.remove(_stock())
-        with paths.guard(_stock()):
-            top.rename(_stock())
-    else:
-        _move("stock", commit)
+    content = git("write-tree", cwd=top, env=env)
+    if env:
         paths.remove(index)
-        paths.remove(top)
-
-
-def _derive(name, parent, reset, want_tree):
-    """Bring branch `name`, and its work tree if there is or should be one, to
-    what the mails on top of `parent` give; returns the commit id of the branch."""
-    where = paths.trees() / name
-    files = mails(name)
-    digest = _digest(parent, files)
-    made = state(name)
-    head = resolve(f"refs/heads/{name}")
-    exists = _sound(name)
-    changed = exists and dirty(name)
-    own = name == "series" and bool(head) and (changed or head != made.get("commit"))
-
-    if made.get("digest") == digest and head and not reset:
-        if own:
-            ui.note("the series tree is ahead of series/ (`./lab refresh` writes it "
-                    "back)")
-        elif changed:
-            ui.note(f"the {name} tree has changes of its own: `./lab tree {name} "
-                    "--reset` drops them")
-        if own or head == made.get("commit"):
-            if want_tree and not exists:
-                _place(name)
-            return head
-
-    commit = made.get("commit") if made.get("digest") == digest else None
-    if not commit or not resolve(commit):
-        commit = _apply(name, parent, files)
-    if own and not reset and (changed or git("rev-parse", f"{head}^{{tree}}") !=
-                              git("rev-parse", f"{commit}^{{tree}}")):
-        raise LabError("series/ and the series tree have both changed: `./lab refresh` "
-                       "to keep the tree's commits, or `./lab tree series --reset` to "
-                       "take series/ (the old head is kept under refs/lab/saved)",
-                       APPLY)
-    if reset and head and (changed or head != commit):
-        ui.note(f"the old {name} tree is kept as {_saved(name)}")
-    if reset and exists:
-        git("rebase", "--quit", cwd=where, check_status=None)
-        git("switch", "--quiet", "--discard-changes", "-C", name, commit, cwd=where)
-    elif exists:
-        _move(name, commit)
-    else:
-        git("update-ref", f"refs/heads/{name}", commit)
-    _remember(name, digest=digest, commit=commit, parent=parent)
-    if want_tree and not exists:
-        _place(name)
-    return commit
+    return content
 
 
 def _sound(name):
     """Whether the work tree `name` is there; half of one is removed."""
     where = paths.trees() / name
-    if (where / ".git").exists() and not (_stock() / ".git/worktrees" / name).exists():
+    if (where / ".git").is_file() and not (_stock() / ".git/worktrees" / name).exists():
         raise LabError(f"{where} belongs to a repository that is gone: save what you "
                        "need of it and remove it", ENVIRONMENT)
     # git keeps this file while it fills a new work tree.
@@ -378,40 +366,59 @@ def _sound(name):
 
 
 def _move(name, commit):
-    """Move the work tree `name` to `commit`, writing only files that differ."""
+    """Move the branch `name`, and its work tree if there is one, to `commit`, writing
+    only files that differ."""
     where = paths.trees() / name
+    if not _sound(name):
+        git("update-ref", f"refs/heads/{name}", commit)
+        return
     git("update-index", "-q", "--refresh", cwd=where, check_status=None)
-    git("reset", "--quiet", "--keep", commit, cwd=where, check_status=APPLY,
-        what=f"the {name} tree cannot be moved, its own changes are in the way "
-             f"(`./lab tree {name} --reset`)")
+    done = process.git("reset", "--quiet", "--keep", commit, cwd=where)
+    if done.returncode:
+        raise LabError(f"the {name} tree cannot be moved ({done.stderr.splitlines()[0]}):"
+                       " move what is in the way", APPLY)
 
 
 def _place(name):
-    paths.want_free(2, paths.trees())
-    with ui.step(f"make the {name} tree"):
-        git("worktree", "prune")
-        git("worktree", "add", "--quiet", "--force", paths.trees() / name, name)
+    """The path of the work tree `name`, which is made if it is not there."""
+    where = paths.trees() / name
+    if not _sound(name):
+        paths.want_free(2, paths.trees())
+        with ui.step(f"make the {name} tree"):
+            git("worktree", "prune")
+            git("worktree", "add", "--quiet", "--force", where, name)
+    return where
 
 
-def _apply(name, parent, files):
-    """The commit that `git am` of `files` gives on `parent`; LabError APPLY.
+def apply(series: model.Series, parent: str, files: "list[Path]") -> str:
+    """The commit that `git am` of the mails `files` gives on the commit `parent`.
 
-    Committer and dates are fixed by the mails, so the id is reproducible.
+    Committer and dates are fixed by the mails, so the id is reproducible. LabError
+    APPLY names the mail, the file and the hunk.
     """
     if not files:
         return parent
+    digest = hashlib.sha256(parent.encode())
+    for path in files:
+        digest.update(b"\0" + path.read_bytes())
+    ref = f"refs/lab/applied/{digest.hexdigest()}"
+    return resolve(ref) or _am(series, parent, files, ref)
+
+
+def _am(series, parent, files, ref):
     aside = paths.trees() / "apply"
     try:
         _aside(aside, parent, files)
-        with ui.step(f"apply {files[0].parent.name}/ "
+        with ui.step(f"apply {series.directory}/ "
                      f"({len(files)} patch{'es' * (len(files) > 1)})"):
             done = process.git("-c", "core.sparseCheckout=true", "am", "--quiet",
                                "--no-3way", "--keep-non-patch", "--no-scissors",
                                "--whitespace=nowarn", "--committer-date-is-author-date",
                                *files, cwd=aside)
             if done.returncode:
-                raise _refused(name, files, done.stdout + done.stderr)
-        return git("rev-parse", "HEAD", cwd=aside)
+                raise _refused(series, files, done.stdout + done.stderr)
+        git("update-ref", ref, "HEAD", cwd=aside)
+        return resolve(ref)
     finally:
         paths.remove(aside)
         git("worktree", "prune", check_status=None)
@@ -433,40 +440,18 @@ def _aside(aside, parent, files):
         "read-tree", "-mu", "HEAD", cwd=aside, what="git read-tree")
 
 
-def _refused(name, files, output):
+def _refused(series, files, output):
     """The LabError APPLY for what `git am` printed: the mail, the file, the hunk."""
     if "No space left on device" in output:
         return paths.full(paths.trees())
     number = re.search(r"^Patch failed at (\d+)", output, re.M)
-    mail = files[int(number.group(1)) - 1] if number else files[0].parent
+    mail = files[int(number.group(1)) - 1].name if number else ""
     hunk = re.search(r"patch failed: (.+):(\d+)$", output, re.M)
     why = (f"{hunk.group(1)}, hunk at line {hunk.group(2)}" if hunk
            else process.last_line(re.sub(r"^Patch failed at .*$", "", output, flags=re.M)))
     known = fetch.known().get("stock", {}).get("version")
     mine = fetch.current().version
-    if known and mine != known:
-        way = f"this is Linux {mine}, try LINUX_TARBALL with {known}"
-    else:
-        way = f"correct the mail; the {name} tree is as it was"
-    what = f"{mail.parent.name}/{mail.name}" if number else f"{mail.name}/"
-    return LabError(f"{what} does not apply: {why}; {way}", APPLY)
-
-
-def rehearse(files, head):
-    """The commit that the mails `files` give on base.
-
-    LabError APPLY unless its files are those of commit `head`.
-    """
-    commit = _apply("series", resolve("base"), files)
-    if git("diff", "--name-only", commit, head):
-        raise LabError("the mails do not give the tree they were made from: something "
-                       "in their text confuses git am", APPLY)
-    return commit
-
-
-def adopt(commit):
-    """Move the series tree to `commit`, which series/ gives and which has the same
-    files, and remember that."""
-    base = resolve("base")
-    _move("series", commit)
-    _remember("series", digest=_digest(base, mails("series")), commit=commit, parent=base)
+    way = (f"this is Linux {mine}, try LINUX_TARBALL with {known}"
+           if known and mine != known
+           else f"correct the mail; the {series.name} tree is as it was")
+    return LabError(f"{series.directory}/{mail} does not apply: {why}; {way}", APPLY)

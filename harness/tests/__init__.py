@@ -45,11 +45,9 @@ class Sandbox(unittest.TestCase):
                        "PATH": f"{self.bin}:{os.environ['PATH']}",
                        "HOME": str(self.top)}
         self.enter(mock.patch.dict(os.environ, environment))
-        for name in ("LINUX_TREE", "LINUX_TARBALL"):
+        for name in ("LINUX_TREE", "LINUX_TARBALL", "LINUX_REF"):
             os.environ.pop(name, None)
-        self.enter(mock.patch.multiple(paths, ROOT=self.root,
-                                       SERIES=self.root / "series",
-                                       BASE=self.root / "base"))
+        self.enter(mock.patch.object(paths, "ROOT", self.root))
         self.enter(mock.patch.object(paths, "want_free"))
         self.enter(mock.patch.object(process, "_GIT_OPTIONS", process._GIT_OPTIONS
                                      + ("core.fsync=none",)))

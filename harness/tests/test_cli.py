@@ -325,13 +325,25 @@ class Commands(Lab):
             self.assertEqual([line.split()[:2] for line in out[:-1]],
                              [[verdict, name.split()[0]] for verdict, name, _ in rows])
 
+    def test_tree(self):
+        with mock.patch.multiple(trees, tree=mock.DEFAULT, newer_stock=mock.DEFAULT) as to:
+            to["tree"].return_value = "/the/tree"
+            self.assertEqual(self.lab("tree", "base", "--reset")[:2],
+                             (PASS, ["/the/tree"]))
+            to["tree"].assert_called_once_with("base", True)
+            to["newer_stock"].assert_not_called()
+            self.lab("tree", "stock", "--update")
+            to["tree"].assert_called_with("stock", False)
+            to["newer_stock"].assert_called_once_with()
+
     def test_refresh(self):
         for changed, last in (([], "nothing to write"), (["a", "b"], "2 files written")):
-            with mock.patch.object(trees, "tree"):
-                with mock.patch.object(mails, "refresh", return_value=changed):
-                    status, out, _ = self.lab("refresh")
-            self.assertEqual((status, out[:-1]), (PASS, changed))
-            self.assertIn(last, out[-1])
+            for argv, name in (([], "series"), (["base"], "base")):
+                with mock.patch.object(mails, "refresh", return_value=changed) as made:
+                    status, out, _ = self.lab("refresh", *argv)
+                made.assert_called_once_with(model.SERIES[name])
+                self.assertEqual((status, out[:-1]), (PASS, changed))
+                self.assertIn(last, out[-1])
 
 
 class Tally(Sandbox):
@@ -399,8 +411,6 @@ class Check(Lab):
         self.enter(mock.patch.object(check, "_harness"))
         self.enter(mock.patch.multiple(trees, tree=mock.DEFAULT,
                                        provenance=lambda: "stock is Linux"))
-        self.enter(mock.patch.object(trees, "mails",
-                                     return_value=[self.root / "series/0001-x.patch"]))
         self.outdated = self.enter(mock.patch.object(mails, "outdated", return_value=[]))
         self.style = self.enter(mock.patch.object(checkpatch, "complaints", return_value=[]))
         self.enter(mock.patch.object(checkpatch, "unnoticed_caller", return_value=""))
@@ -450,6 +460,13 @@ class Check(Lab):
         self.assertIn("0001-x.patch: 2 complaints, the first: a.c:1: ERROR:X: y",
                       "\n".join(out))
         self.assertIn("0001-x.patch would change", "\n".join(out))
+
+    def test_cover_letter(self):
+        (self.root / "series" / model.COVER).write_text("EDITME\n")
+        self.style.side_effect = lambda mail: ["EDITME"] * (mail.name == model.COVER)
+        status, out = self.check()
+        self.assertEqual((status, out[-1]), (STYLE, "13 passed, 1 failed"))
+        self.assertIn(f"{model.COVER}: 1 complaints, the first: EDITME", "\n".join(out))
 
     def test_virtio(self):
         self.leftovers.return_value = "a.h:1:DMA_ATTR_CPU_CACHE_CLEAN"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Programs that are run leave nothing behind."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -161,12 +162,24 @@ class Paths(Sandbox):
                 paths.replace(self.top / "x", b"data")
         self.assertEqual([p for p in self.top.iterdir() if "x" in p.name], [])
 
+    def waits(self, who):
+        """Another process says for whom it waits, and gets the lock afterwards."""
+        script = "from harness import paths\nwith paths.lock('a'): print('held')"
+        child = subprocess.Popen([sys.executable, "-c", script], text=True, cwd=CHECKOUT,
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.assertIn(f"waiting for {who}, which holds", child.stderr.readline())
+        self.assertIsNone(child.poll())
+        return child
+
     def test_lock(self):
         with paths.lock("a"), paths.lock("a"):
-            script = ("from harness import paths\nwith paths.lock('a'): print('held')")
-            child = subprocess.Popen([sys.executable, "-c", script], text=True,
-                                     cwd=CHECKOUT,
-                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            self.assertIn(f"waiting for process {os.getpid()}", child.stderr.readline())
-            self.assertIsNone(child.poll())
+            child = self.waits(f"process {os.getpid()}")
+        self.assertEqual(child.communicate(timeout=10)[0], "held\n")
+
+    def test_lock_whose_owner_is_not_known_yet(self):
+        with paths.lock("a"):
+            pass
+        with open(paths.cache() / "a.lock", "a", encoding="ascii") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            child = self.waits("another process")
         self.assertEqual(child.communicate(timeout=10)[0], "held\n")

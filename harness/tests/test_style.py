@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """checkpatch: an exception covers its type in its files and nothing else."""
 
+import os
 import unittest
 from unittest import mock
 
+from harness import model
 from harness.gates import checkpatch
 from harness.source import trees
 from harness.tests import Sandbox
@@ -39,12 +41,18 @@ class Filtered(unittest.TestCase):
         text = EXCEPTED + COMPLAINTS + "\n" + EXCEPTED
         self.assertEqual(checkpatch.filtered(text), COMPLAINTS.splitlines())
 
-    def test_every_exception_has_its_reason(self):
-        for name, kind, why in checkpatch.EXCEPTIONS:
-            self.assertTrue(name and kind.isupper() and why)
-
 
 class Complaints(Sandbox):
+    def test_cover_letter(self):
+        """Not a patch for checkpatch, but text: spelled right, and written at all."""
+        self.program("codespell", "sed -n 's/.*teh/teh ==> the/p' \"$@\"")
+        cover = self.top / model.COVER
+        with mock.patch.object(checkpatch, "_PATH", os.environ["PATH"]):
+            for text, found in (("Good.\n", []), ("Of teh\n", ["teh ==> the"]),
+                                ("EDITME\n", ["EDITME stands in it yet"])):
+                cover.write_text(text)
+                self.assertEqual(checkpatch.complaints(cover), found)
+
     def test_mail(self):
         script = self.top / "tree/scripts/checkpatch.pl"
         script.parent.mkdir(parents=True)

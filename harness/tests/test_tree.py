@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The trees: made on demand, moved with care, never half."""
 
+import json
 import os
+import shutil
 from unittest import mock
 
-from harness import paths, process
-from harness.source import trees
+from harness import model, paths, process
+from harness.source import fetch, trees
 from harness.errors import APPLY, USAGE
 from harness.tests import DIRECT, FILES, HMM, Sandbox, edited
 
+BASE, SERIES = model.SERIES["base"], model.SERIES["series"]
 BASED = edited(DIRECT, 5, "based")
 ONE = edited(BASED, 20, "one")
 TWO = edited(HMM, 20, "two")
@@ -18,8 +21,8 @@ class Trees(Sandbox):
     def setUp(self):
         super().setUp()
         os.environ["LINUX_TARBALL"] = str(self.kernel())
-        self.mails(paths.BASE, ("base", {"kernel/dma/direct.c": BASED}))
-        self.mails(paths.SERIES,
+        self.mails(self.root / "base", ("base", {"kernel/dma/direct.c": BASED}))
+        self.mails(SERIES.path,
                    ("dma: one", {"kernel/dma/direct.c": ONE}),
                    ("mm: two", {"mm/hmm.c": TWO, "mm/new.c": "new\n"}))
 
@@ -35,7 +38,7 @@ class Trees(Sandbox):
             self.git("commit", "-q", "-a", "-m", commit)
 
     def change_mail(self, number=2, old="+two", new="+zwei"):
-        path = trees.mails("series")[number - 1]
+        path = SERIES.mails()[number - 1]
         path.write_text(path.read_text().replace(old, new))
 
     def ageing(self, name="series"):
@@ -48,6 +51,20 @@ class Trees(Sandbox):
             os.utime(path, (1e9, 1e9))
         return lambda: sorted(str(p.relative_to(top)) for p in files
                               if not p.exists() or p.stat().st_mtime != 1e9)
+
+    def old_cache(self):
+        """Make the cache what it was before there were refs/lab/made and applied."""
+        state = {"series": {"digest": "x", "commit": self.git("rev-parse", "HEAD")}}
+        (paths.trees() / "state.json").write_text(json.dumps(state))
+        path = paths.trees() / "stock.json"
+        source, = json.loads(path.read_text())
+        path.write_text(json.dumps({"version": source["version"], "origin": "a tarball",
+                                    "sha256": "x", "key": source["key"]}))
+        self.lose_refs()
+
+    def lose_refs(self):
+        for ref in self.git("for-each-ref", "--format=%(refname)", "refs/lab").split():
+            self.git("update-ref", "-d", ref)
 
 
 class Making(Trees):
@@ -63,7 +80,8 @@ class Making(Trees):
         self.assertEqual((where / "mm/new.c").read_text(), "new\n")
         self.assertEqual([subject for _, subject in trees.commits()],
                          ["dma: one", "mm: two"])
-        self.assertEqual(trees.touched(), ["kernel/dma/direct.c", "mm/hmm.c", "mm/new.c"])
+        self.assertEqual(trees.touched("series"),
+                         ["kernel/dma/direct.c", "mm/hmm.c", "mm/new.c"])
         self.assertIn("stock is Linux 7.3.4", trees.provenance())
         self.assertFalse((paths.trees() / "apply").exists())
 
@@ -83,16 +101,37 @@ class Making(Trees):
     def test_nothing_to_do(self):
         trees.tree("series")
         changed = self.ageing()
-        with mock.patch.object(trees, "_apply", side_effect=AssertionError):
+        with mock.patch.object(trees, "_am", side_effect=AssertionError):
             trees.tree("series")
         self.assertEqual(changed(), [])
 
     def test_unknown(self):
-        with self.fails(USAGE, "stock, base, series"):
+        with self.fails(USAGE, "stock, base, series, stock-suites"):
             trees.tree("mainline")
 
+    def test_package_that_hides_all_files_from_git(self):
+        ignore = ".*\n\n#\n# Debian packaging: all of the source\n*\n"
+        os.environ["LINUX_TARBALL"] = str(self.kernel("7.3.6", **{".gitignore": ignore}))
+        where = trees.tree("stock")
+        (where / "mm/own.c").write_text("own\n")
+        self.assertEqual(process.git("add", "mm/own.c", cwd=where).returncode, 0)
+
+    def test_series_on_a_series(self):
+        """Trees are a graph: a topic on the series, in a directory of its own."""
+        topic = model.Series("topic", "mainline/topic", "series")
+        topic.path.mkdir(parents=True)
+        self.mails(topic.path, ("doc: three", {"COPYING": "three\n"}))
+        with mock.patch.dict(model.SERIES, topic=topic):
+            where = trees.tree("topic")
+            self.assertEqual((where / "COPYING").read_text(), "three\n")
+            self.assertEqual((where / "mm/new.c").read_text(), "new\n")
+            self.assertEqual([subject for _, subject in trees.commits(topic)],
+                             ["doc: three"])
+            self.change_mail()
+            self.assertIn("zwei\n", (trees.tree("topic") / "mm/hmm.c").read_text())
+
     def test_no_mails(self):
-        for path in trees.mails("series"):
+        for path in SERIES.mails():
             path.unlink()
         trees.tree("series")
         self.assertEqual(trees.commits(), [])
@@ -106,12 +145,36 @@ class Making(Trees):
         self.assertTrue((where / "COPYING").exists())
         self.assertFalse((admin / "locked").exists())
 
-    def test_lost_state(self):
+    def test_old_cache_keeps_own_work(self):
         trees.tree("series")
-        (paths.trees() / "state.json").unlink()
+        self.old_cache()
+        self.edit()
         head = self.git("rev-parse", "HEAD")
+        self.change_mail()
+        with self.fails(APPLY, "series tree has work", "has changed"):
+            trees.tree("series")
+        self.assertEqual(self.git("rev-parse", "HEAD"), head)
+
+    def test_lost_repository(self):
+        trees.tree("stock")
+        os.environ["LINUX_TARBALL"] = str(self.kernel("7.3.5"))
+        shutil.rmtree(paths.trees() / "stock")
+        trees.tree("stock")
+        os.environ["LINUX_TARBALL"] = str(self.top / "linux-7.3.4.tar.xz")
+        self.assertIn("= 4\n", (trees.tree("stock") / "Makefile").read_text())
+
+    def test_lost_refs(self):
+        trees.tree("series")
+        head = self.git("rev-parse", "HEAD")
+        self.lose_refs()
+        self.edit(commit="")
         trees.tree("series")
         self.assertEqual(self.git("rev-parse", "HEAD"), head)
+        self.assertIn("the series tree has work of its own: `./lab refresh",
+                      self.stderr.getvalue())
+        self.change_mail()
+        with self.fails(APPLY, "series tree has work", "has changed"):
+            trees.tree("series")
 
 
 class Moving(Trees):
@@ -125,7 +188,7 @@ class Moving(Trees):
     def test_base_changes(self):
         trees.tree("base"), trees.tree("series")
         changed = {name: self.ageing(name) for name in trees.NAMES}
-        path = trees.mails("base")[0]
+        path = BASE.mails()[0]
         path.write_text(path.read_text().replace("+based", "+rebased"))
         trees.tree("series"), trees.tree("base")
         self.assertEqual([changed[name]() for name in trees.NAMES],
@@ -139,9 +202,12 @@ class Moving(Trees):
         self.assertEqual(changed["stock"](), ["COPYING", "Makefile"])
         self.assertEqual(changed["series"](), ["COPYING", "Makefile"])
         self.assertIn("7.3.5", trees.provenance())
-        del os.environ["LINUX_TARBALL"]
-        trees.tree("stock")
-        self.assertIn("7.3.5", trees.provenance())
+        changed = self.ageing("series")
+        os.environ["LINUX_TARBALL"] = str(self.top / "linux-7.3.4.tar.xz")
+        with mock.patch.object(fetch, "_tar", side_effect=AssertionError):
+            trees.tree("series")        # it is known, and need not be unpacked again
+        self.assertIn("7.3.4", trees.provenance())
+        self.assertEqual(changed(), ["COPYING", "Makefile"])
 
     def test_does_not_apply(self):
         trees.tree("series")
@@ -166,7 +232,7 @@ class Moving(Trees):
             trees.tree("series")
 
     def test_not_a_mail(self):
-        trees.mails("series")[0].write_text("rubbish\n")
+        SERIES.mails()[0].write_text("rubbish\n")
         with self.fails(APPLY, "series"):
             trees.tree("series")
 
@@ -182,12 +248,14 @@ class OwnWork(Trees):
         head = self.git("rev-parse", "HEAD")
         trees.tree("series")
         self.assertEqual(self.git("rev-parse", "HEAD"), head)
-        self.assertIn("ahead of series/", self.stderr.getvalue())
+        self.assertIn("the series tree has work of its own: `./lab refresh",
+                      self.stderr.getvalue())
 
     def test_changes_are_left_alone(self):
         self.edit(commit="")
         trees.tree("series")
-        self.assertIn("ahead of series/", self.stderr.getvalue())
+        self.assertIn("the series tree has work of its own: `./lab refresh",
+                      self.stderr.getvalue())
         self.assertEqual(self.git("status", "--porcelain"), "M COPYING")
 
     def test_both_changed(self):
@@ -220,6 +288,24 @@ class OwnWork(Trees):
         self.assertEqual(self.git("show", "refs/lab/saved/2:COPYING"), "dev: more")
         self.assertEqual(len(self.git("for-each-ref", "refs/lab/saved").splitlines()), 2)
 
+    def test_reset_in_a_conflict(self):
+        """What is saved then is what the files look like, new ones too."""
+        self.git("switch", "-q", "-c", "side", "HEAD~2")
+        self.edit("side: one")
+        self.git("switch", "-q", "series")
+        (paths.trees() / "series/COPYING").write_text("mine\n")
+        self.git("commit", "-q", "-a", "-m", "mine")
+        process.git("merge", "side", cwd=paths.trees() / "series")
+        self.assertIn("UU COPYING", self.git("status", "--porcelain"))
+        (paths.trees() / "series/COPYING").write_text("both\n")
+        (paths.trees() / "series/mm/extra.c").write_text("extra\n")
+        trees.tree("series", reset=True)
+        self.assertEqual(self.git("rev-parse", "HEAD"), self.old)
+        self.assertEqual(self.git("show", "refs/lab/saved/1:COPYING"), "both")
+        self.assertEqual(self.git("show", "refs/lab/saved/1:mm/extra.c"), "extra")
+        self.assertEqual(self.git("log", "-1", "--format=%s", "refs/lab/saved/1^1"),
+                         "mine")
+
     def test_rebase_under_way(self):
         self.git("checkout", "-q", "--detach", "HEAD~1")
         self.edit()
@@ -233,15 +319,13 @@ class OwnWork(Trees):
         self.assertEqual([self.git("rev-parse", f"refs/lab/saved/{n}") for n in (1, 2)],
                          [self.old, detached])
 
-    def test_changes_in_base_and_stock(self):
-        for name in ("base", "stock"):
-            path = trees.tree(name) / "COPYING"
-            path.write_text("changed\n")
-            trees.tree(name)
-            self.assertIn(f"`./lab tree {name} --reset`", self.stderr.getvalue())
-            self.assertEqual(path.read_text(), "changed\n")
-            trees.tree(name, reset=True)
-            self.assertEqual(path.read_text(), FILES["COPYING"])
+    def test_untracked_files_are_never_overwritten(self):
+        (paths.trees() / "series/mm/zwei.c").write_text("mine\n")
+        self.change_mail(old="mm/new.c", new="mm/zwei.c")
+        for reset in (False, True):
+            with self.fails(APPLY, "zwei.c", "move what is in the way"):
+                trees.tree("series", reset)
+        self.assertEqual(self.git("rev-parse", "HEAD"), self.old)
 
 
 class Suites(Trees):
@@ -249,8 +333,8 @@ class Suites(Trees):
 
     def setUp(self):
         super().setUp()
-        (paths.BASE / "compat.h").write_text("/* compat */\n")
-        self.mails(paths.SERIES, ("dma: three", {
+        (self.root / "base/compat.h").write_text("/* compat */\n")
+        self.mails(SERIES.path, ("dma: three", {
             "kernel/dma/tests/Makefile": "obj-y += suite.o\n",
             "kernel/dma/tests/suite.c": "suite\n",
             "kernel/dma/.kunitconfig": "CONFIG_KUNIT=y\n"}))
@@ -258,8 +342,45 @@ class Suites(Trees):
         benchmarks.mkdir(parents=True)
         (benchmarks / "b_kunit.c").write_text("benchmark\n")
         self.enter(mock.patch.object(trees, "_BENCHMARKS", benchmarks))
-        for path, number in zip(paths.SERIES.glob("0001-dma-three*"), "3"):
-            path.rename(paths.SERIES / f"000{number}-dma-three.patch")
+        for path, number in zip(SERIES.path.glob("0001-dma-three*"), "3"):
+            path.rename(SERIES.path / f"000{number}-dma-three.patch")
+
+    def test_changes_elsewhere(self):
+        """Other trees keep what was changed there until --reset, which works."""
+        trees.tree("series")
+        trees.visit(trees.commits()[0][0])
+        for number, name in enumerate(("base", "stock", "stock-suites", "visited"), 1):
+            where = trees.tree(name)
+            (where / "COPYING").write_text("changed\n")
+            if name != "stock":
+                process.git("commit", "-q", "-a", "-m", "x", cwd=where, check_status=1)
+            trees.tree(name)
+            self.assertIn(f"`./lab tree {name} --reset`", self.stderr.getvalue())
+            self.assertEqual((where / "COPYING").read_text(), "changed\n")
+            trees.tree(name, reset=True)
+            self.assertEqual((where / "COPYING").read_text(), FILES["COPYING"])
+            self.assertEqual(self.git("show", f"refs/lab/saved/{number}:COPYING"),
+                             "changed")
+
+    def test_suites_that_changed_on_both_sides(self):
+        where = trees.tree("series-suites")
+        (where / "COPYING").write_text("changed\n")
+        self.change_mail()
+        with self.fails(APPLY, "./lab tree series-suites --reset"):
+            trees.tree("series-suites")
+        trees.tree("series-suites", reset=True)
+        self.assertIn("zwei\n", (where / "mm/hmm.c").read_text())
+
+    def test_old_cache_goes_on(self):
+        trees.tree("series"), trees.tree("stock-suites")
+        self.old_cache()
+        changed = [self.ageing(name) for name in ("stock", "series", "stock-suites")]
+        self.change_mail()
+        (self.root / "base/compat.h").write_text("/* more */\n")
+        with mock.patch.object(fetch, "_tar", side_effect=AssertionError):
+            trees.tree("series"), trees.tree("stock-suites")
+        self.assertEqual([files() for files in changed],
+                         [[], ["mm/hmm.c"], ["kernel/dma/tests/compat.h"]])
 
     def test_suites_alone(self):
         for name, direct in (("stock-suites", DIRECT), ("base-suites", BASED)):
@@ -294,7 +415,7 @@ class Suites(Trees):
         newer = self.ageing("stock-suites")
         trees.tree("stock-suites")
         self.assertEqual(newer(), [])
-        (paths.BASE / "compat.h").write_text("/* more */\n")
+        (self.root / "base/compat.h").write_text("/* more */\n")
         self.assertEqual(trees.tree("stock-suites"), where)
         self.assertEqual(newer(), ["kernel/dma/tests/compat.h"])
 
@@ -310,3 +431,9 @@ class Visit(Trees):
         self.assertEqual(trees.visit(two), where)
         self.assertEqual(newer(), ["mm/hmm.c"])
         self.assertEqual(trees.tree(trees.VISITED), where)
+
+    def test_never_made(self):
+        for _ in range(2):
+            with self.fails(USAGE, "no tree 'visited' yet", "./lab bisect"):
+                trees.tree(trees.VISITED)
+            trees.tree("series")
