@@ -8,7 +8,7 @@ from typing import Optional
 from . import commands, model, packages, results, runner, ui
 from .boot import kernel
 from .check import Tally
-from .errors import BUILD, FAILED, USAGE, LabError
+from .errors import BUILD, FAILED, PASS, USAGE, LabError
 from .gates import Finding
 from .source import trees
 
@@ -32,6 +32,11 @@ def run(names=(), first: int = 1, options: Optional[runner.Options] = None) -> i
         raise LabError(f"no patch {first}: there are {len(patches)}", USAGE)
     cells = [cell for cell in plan.cells.values() if cell.quick and cell.suites
              and cell.kernel in (names or KERNELS)]
+    if options.dry_run:
+        ui.say(f"would build {', '.join(names or KERNELS)} after each of "
+               f"{len(patches) - first + 1} patches, and boot "
+               f"{', '.join(cell.name for cell in cells)}")
+        return PASS
     packages.need("build", *packages.for_cells(cells, plan))
     directory = results.new_run()
     tally = Tally()
@@ -48,7 +53,8 @@ def run(names=(), first: int = 1, options: Optional[runner.Options] = None) -> i
         for outcome in booted:
             tally.add(_booted(number, outcome))
             if outcome.failed or outcome.problem:
-                commands.explain(outcome)
+                commands.explain(outcome, f"bisect {plan.cells[outcome.cell].kernel} "
+                                 f"--first {number}")
     ui.conclusion(f"bisect: {len(patches) - first + 1} patches, {tally}")
     return tally.status
 

@@ -111,11 +111,22 @@ def _parser():
                              help="which kernel source (default: %(default)s)")
         return command
 
-    command = of_tree(add("demo", _demo, "show on real DMA what the attribute does"))
+    def running(command, of=True):
+        """The options of all commands that boot; `of` a tree of choice."""
+        command.add_argument("-j", "--jobs", type=int, metavar="N")
+        command.add_argument("--repeat", type=int, default=1, metavar="N")
+        command.add_argument("--dry-run", action="store_true")
+        command.add_argument("--json", action="store_true")
+        return of_tree(command) if of else command
+
+    command = running(add("demo", _demo, "show on real DMA what the attribute does"))
+    command.add_argument("--beside", metavar="TREE")
     command.add_argument("cell", nargs="*", help="default: the quick ones")
-    command = add("check", _check, "run the tests")
+    command = running(add("check", _check, "run the tests"), False)
+    command.add_argument("--only", metavar="GATE[,GATE]")
+    command.add_argument("--pin", action="store_true")
     command.add_argument("--full", action="store_true", help="all cells of model.toml")
-    command = add("bisect", _bisect, "build and test after each patch")
+    command = running(add("bisect", _bisect, "build and test after each patch"), False)
     command.add_argument("kernel", nargs="*",
                          help=f"default: {' '.join(bisect.KERNELS)}")
     command.add_argument("--first", type=int, default=1, metavar="N",
@@ -127,22 +138,28 @@ def _parser():
     add("refresh", _refresh, "write series/ from the commits of the series tree")
     command = of_tree(add("build", _build, "build kernels"))
     command.add_argument("kernel", nargs="*", help="default: all")
-    command = of_tree(add("kunit", commands.kunit, "build, boot and run KUnit suites"))
+    command = running(add("kunit", commands.kunit, "build, boot and run KUnit suites"))
+    command.add_argument("--filter", metavar="GLOB")
     command.add_argument("cell", nargs="*", help="default: all that have suites")
-    command = add("compare", _compare, "run the suites on stock too, write "
-                  "docs/routes.md")
+    command = running(add("compare", _compare, "run the suites on stock too, write "
+                          "docs/routes.md"), False)
     command.add_argument("cell", nargs="*",
                          help="default: all that have suites; only that is written")
-    command = of_tree(add("boot", commands.boot, "build and boot cells"))
+    command = running(add("boot", commands.boot, "build and boot cells"))
     command.add_argument("cell", nargs="+")
-    command = add("bench", _bench, "count what the series costs, in instructions")
+    command = running(add("bench", _bench, "count what the series costs, in "
+                          "instructions"), False)
     command.add_argument("cell", nargs="*", help="default: all that do that")
     command.add_argument("--write", action="store_true",
                          help="write docs/performance.md as well")
-    command = add("again", commands.again, "boot cells of the last run without building")
+    command = running(add("again", commands.again,
+                          "boot cells of the last run without building"), False)
+    command.add_argument("--run", metavar="DIR")
     command.add_argument("cell", nargs="*", help="default: those that failed, else all")
     command = of_tree(add("shell", commands.shell, "a shell in the guest of a cell"))
     command.add_argument("cell")
+    command.add_argument("command", nargs="*")
+    command.add_argument("--gdb", action="store_true")
     add("doctor", _doctor, "say what this machine has and lacks")
     add("list", _list, "list kernels and cells")
     return parser

@@ -7,7 +7,7 @@ from typing import Optional
 from .. import model, paths, runner, ui
 from . import routes
 from ..source import trees
-from ..errors import FAILED, PASS, USAGE, LabError
+from ..errors import BOOT, FAILED, PASS, USAGE, LabError
 
 STOCK = "stock-suites"
 
@@ -22,8 +22,8 @@ def run(patterns=(), options: Optional[runner.Options] = None) -> int:
     print the table, and write the page if it is of all cells.
 
     Returns PASS if the series did in every row what it has to, else FAILED, or what
-    runner.status() says of a kernel or a boot that could not be had; that stock fails,
-    hangs or crashes is a result like any other.
+    runner.status() says of a kernel or a boot that could not be had; that a boot of
+    stock fails, hangs or crashes is a result like any other.
     """
     plan = model.load()
     chosen = plan.pick(patterns or ["*"])
@@ -37,9 +37,10 @@ def run(patterns=(), options: Optional[runner.Options] = None) -> int:
     boots = pairs(outcomes)
     text = routes.page(plan, boots, trees.provenance())
     ui.say(text)
-    sound = all(series.results and not series.problem for _, series in boots.values())
+    broken = runner.status(outcome for outcome in outcomes if outcome.tree == "series" or
+                           outcome.status not in (PASS, FAILED, BOOT))
+    sound = not broken and all(series.results for _, series in boots.values())
     _conclude(routes.rows(boots), sound, text, not patterns)
-    broken = runner.status(outcome for outcome in outcomes if outcome.tree == "series")
     right = boots and sound and all(row.right for row in routes.rows(boots))
     return broken or (PASS if right else FAILED)
 

@@ -32,7 +32,7 @@ def run(tree: str = "series", patterns=(), beside: str = "",
     chosen = [cell for cell in chosen
               if cell.demo in model.ROWS and (patterns or cell.quick)]
     jobs = [runner.Job(cell, name) for cell in chosen
-            for name in filter(None, (beside, tree))]
+            for name in dict.fromkeys(filter(None, (beside, tree)))]
     outcomes = list(runner.run(plan, jobs, options))
     if not outcomes:
         return PASS
