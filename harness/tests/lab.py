@@ -89,7 +89,7 @@ fi
 
 QEMU = r"""
 if [ "$*" = --version ]; then echo 'QEMU emulator version 7.2.0'; exit; fi
-top=%(top)s
+top=%(top)s cell=default
 for arg; do
     case $arg in *cell=*) cell=${arg##*cell=}; cell=${cell%%%%[ ,]*};; esac
     [ "$before" = -kernel ] && tree=${arg%%/.builds/*} && tree=${tree##*/}
@@ -98,7 +98,7 @@ done
 echo "$$" >> $top/pids
 { printf '%%s\037' "$@"; echo; } >> $top/qemu
 for name in "$cell@$tree" "$cell" default; do
-    [ -e "$top/consoles/$name" ] || continue
+    [ -f "$top/consoles/$name" ] || continue
     . "$top/consoles/$name"
     exit
 done
