@@ -62,6 +62,7 @@ if [ $command = build ]; then
     for name in "${dir##*/}@$tree" "${dir##*/}"; do
         if [ -e "$top/broken/$name" ]; then cat "$top/broken/$name"; exit 1; fi
     done
+    [ -e $top/says ] && cat $top/says
     mkdir -p $dir/arch/x86/boot $dir/include/config
     echo "$tree ${dir##*/}" > $dir/arch/x86/boot/bzImage
     echo CONFIG_KUNIT=y > $dir/.config
@@ -168,7 +169,8 @@ class Lab(Sandbox):
         self.program("python", PYTHON % {"top": self.top})
         self.program("qemu-system-x86_64", QEMU % {"top": self.top})
         self.program("git", 'case "$*" in *rev-parse*) echo "commit of ${PWD##*/}";; esac')
-        self.program("gcc", 'while [ "$1" != -o ]; do shift; done\necho init > "$2"')
+        self.program("gcc", '[ "$1" = --version ] && echo "gcc 12" && exit\n'
+                     'while [ "$1" != -o ]; do shift; done\necho init > "$2"')
         self.program("make", 'for arg; do case $arg in M=*) dir=${arg#M=};; esac; done\n'
                      'echo module > "$dir/${dir##*/}.ko"')
         self.program("cpio", f'echo "$*" > {self.top}/cpio.args\n'
