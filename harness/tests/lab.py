@@ -46,8 +46,13 @@ quick = true
 
 # sys.executable: runs kunit.py, of which it makes the build and a report on KTAP.
 PYTHON = r"""
-case $1 in */kunit.py) ;; *) exec "$REAL" "$@";; esac
-top=%(top)s tree=${1%%/tools/testing/*} command=$2
+top=%(top)s
+case $1 in
+*/kunit.py) ;;
+*) [ "$2" = unittest ] && [ -e $top/unittest ] && cat $top/unittest >&2 && exit
+   exec "$REAL" "$@";;
+esac
+tree=${1%%/tools/testing/*} command=$2
 tree=${tree##*/}
 shift 2
 for arg; do case $arg in
@@ -168,11 +173,14 @@ class Lab(Sandbox):
         self.enter(mock.patch.object(process, "catch_termination"))
         self.program("python", PYTHON % {"top": self.top})
         self.program("qemu-system-x86_64", QEMU % {"top": self.top})
-        self.program("git", 'case "$*" in *rev-parse*) echo "commit of ${PWD##*/}";; esac')
+        self.program("git", f"""case "$*" in
+            *rev-parse*) echo "commit of ${{PWD##*/}}";;
+            *" grep "*) cat {self.top}/grep 2>/dev/null;; esac""")
         self.program("gcc", '[ "$1" = --version ] && echo "gcc 12" && exit\n'
                      'while [ "$1" != -o ]; do shift; done\necho init > "$2"')
-        self.program("make", 'for arg; do case $arg in M=*) dir=${arg#M=};; esac; done\n'
-                     'echo module > "$dir/${dir##*/}.ko"')
+        self.program("make", f"""for arg; do case $arg in
+            M=*) dir=${{arg#M=}}; echo module > "$dir/${{dir##*/}}.ko";;
+            test) cat {self.top}/make 2>/dev/null && exit 2; exit 0;; esac; done""")
         self.program("cpio", f'echo "$*" > {self.top}/cpio.args\n'
                      'while [ "$1" != -F ]; do shift; done\ncat > "$2"')
         self.console("default", ktap("ok a", "ok b", "ok c # SKIP none"))
