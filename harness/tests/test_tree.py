@@ -12,6 +12,10 @@ from harness.tests import DIRECT, FILES, HMM, Sandbox, edited
 BASED = edited(DIRECT, 5, "based")
 ONE = edited(BASED, 20, "one")
 TWO = edited(HMM, 20, "two")
+# What else comes with the suites.
+SUITES = ("include/kunit/dma.h", "kernel/dma/Kconfig", "kernel/dma/Makefile",
+          "drivers/infiniband/Kconfig", "drivers/infiniband/core/Makefile",
+          "drivers/infiniband/core/tests/suite.c")
 
 
 class Trees(Sandbox):
@@ -253,7 +257,8 @@ class Suites(Trees):
         self.mails(paths.SERIES, ("dma: three", {
             "kernel/dma/tests/Makefile": "obj-y += suite.o\n",
             "kernel/dma/tests/suite.c": "suite\n",
-            "kernel/dma/.kunitconfig": "CONFIG_KUNIT=y\n"}))
+            "kernel/dma/.kunitconfig": "CONFIG_KUNIT=y\n",
+            **{path: "tests\n" for path in SUITES}}))
         benchmarks = self.root / "guest/benchmark"
         benchmarks.mkdir(parents=True)
         (benchmarks / "b_kunit.c").write_text("benchmark\n")
@@ -277,6 +282,8 @@ class Suites(Trees):
             self.assertIn("\nu32 dma_debug_error_count;\n",
                           (where / "kernel/dma/debug.c").read_text())
             self.assertTrue((where / "kernel/dma/.kunitconfig").exists())
+            for path in SUITES:
+                self.assertEqual((where / path).read_text(), "tests\n")
 
     def test_benchmarks_with_the_series(self):
         where = trees.tree("series-suites")
