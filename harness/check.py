@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Optional
 
 from . import commands, model, packages, results, runner, ui
-from .errors import APPLY, FAILED, PASS, STYLE, USAGE, LabError
-from .gates import Finding, expected, harness, lint, series
+from .errors import APPLY, PASS, STYLE, USAGE, LabError
+from .gates import Finding, boot, expected, harness, lint, series
 from .reports import compare
 
 GATES = ("harness", "lint", "mails", "boots")
@@ -79,7 +79,9 @@ def _boots(plan, cells, full, pin, options) -> Iterator[Finding]:
         booted = {cell.kernel for cell in plan.cells.values()}
         alone = [name for name in plan.kernels if name not in booted]
         for name, made in runner.build(plan, alone, "series", options).items():
-            yield _built(name, made)
+            failed = isinstance(made, LabError)
+            yield Finding(f"kernel {name} builds from the series",
+                          str(made) if failed else "", made.status if failed else PASS)
     outcomes = []
     for outcome in runner.run(plan, runner.jobs_of(cells, "series", options.repeat),
                               options):
@@ -93,16 +95,8 @@ def _boots(plan, cells, full, pin, options) -> Iterator[Finding]:
                    and plan.kernel_of(plan.cells[outcome.cell]).compare], options), STYLE)
 
 
-def _built(name, made):
-    if isinstance(made, LabError):
-        return Finding(f"kernel {name}", str(made), made.status)
-    return Finding(f"kernel {name} builds from the series")
-
-
 def _booted(outcome: results.Outcome, pin: bool) -> Iterator[Finding]:
-    bad = outcome.failed or int(not outcome.ok)
-    yield Finding(f"{outcome.cell}: {outcome}", "", outcome.status or FAILED,
-                  outcome.passed, bad, outcome.skipped)
+    yield boot(outcome)
     commands.explain(outcome)
     if outcome.ok and not pin:
         changed = expected.differences(outcome)

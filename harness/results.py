@@ -56,6 +56,12 @@ class Outcome:
         """Whether it hung or panicked, or never got as far as a test."""
         return self.status == BOOT
 
+    @property
+    def console(self) -> str:
+        """What the kernel said; empty if nothing was booted."""
+        path = Path(self.directory) / "console.log"
+        return path.read_text("utf-8", errors="replace") if path.exists() else ""
+
     def fail(self, problem: str, status: int) -> None:
         """Note why there are no results, or none to rely on."""
         self.problem, self.status = problem, status
@@ -127,8 +133,7 @@ def judge(outcome: Outcome, error: str = "") -> None:
     Those are the console, the KTAP in it, and results.json of kunit.py. `error` is
     why QEMU did not end by itself, or with an error.
     """
-    directory = Path(outcome.directory)
-    console = (directory / "console.log").read_text("utf-8", errors="replace")
+    directory, console = Path(outcome.directory), outcome.console
     said = failures((directory / "ktap.log").read_text("utf-8"))
     for names, status in cases(directory).items():
         count = _STATUS.get(status, "failed")

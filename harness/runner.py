@@ -92,8 +92,9 @@ def run(plan: model.Matrix, jobs: Iterable[Job], options: Optional[Options] = No
             for future in waiting:
                 yield future.result()
         except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
             with process.ending():
-                pool.shutdown(cancel_futures=True)
+                pool.shutdown()
             raise
 
 
@@ -131,5 +132,5 @@ def megabytes(memory: str) -> int:
 
 def status(outcomes: Iterable[results.Outcome]) -> int:
     """The exit status of a run: the worst of its boots', tests that fail least."""
-    found = {outcome.status or (PASS if outcome.ok else FAILED) for outcome in outcomes}
-    return max(found - {FAILED}, default=PASS) or (FAILED if FAILED in found else PASS)
+    return max((outcome.status or (PASS if outcome.ok else FAILED)
+                for outcome in outcomes), default=PASS)

@@ -106,15 +106,11 @@ def build(kernel, name="series"):
 
 def log(made):
     """What the compiler said in the last build of `made`."""
-    return _log(made).read_text(encoding="utf-8", errors="replace")
-
-
-def _log(made):
-    return made.dir / "lab-build.log"
+    return (made.dir / "lab-build.log").read_text(encoding="utf-8", errors="replace")
 
 
 def _build(made, what):
-    output = _log(made)
+    output = made.dir / "lab-build.log"
     paths.remove(output)
     start = time.time()
     own = [] if made.kernel.alone else _own_configs(made.source)

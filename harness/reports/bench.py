@@ -246,9 +246,8 @@ def _figures(outcome):
     if not outcome.ok or outcome.skipped:
         raise LabError(f"{name}: {outcome}, see {outcome.directory}",
                        BOOT if outcome.hung else FAILED)
-    console = (Path(outcome.directory) / "console.log").read_text(encoding="utf-8",
-                                                                  errors="replace")
-    counted, registered, tool = pairs(console), umems(console), latencies(console)
+    counted, registered, tool = (
+        read(outcome.console) for read in (pairs, umems, latencies))
     if not counted or not registered or len(tool) != len(MODES):
         raise LabError(f"{name} printed no figures, see {outcome.directory}", FAILED)
     return counted, registered, tool

@@ -75,8 +75,8 @@ class Check(Lab):
         with mock.patch.object(compare, "outdated", return_value="it differs"):
             status, failed = self.failed("--full", "--only", "boots")
         self.assertEqual(status, BUILD)
-        self.assertTrue(failed[0].startswith("FAIL  kernel alone: build alone from series: "
-                                             "a.c:1:2: error: no such thing"))
+        self.assertTrue(failed[0].startswith("FAIL  kernel alone builds from the series: build "
+                                             "alone from series: a.c:1:2: error: no such thing"))
         self.assertEqual(failed[1:], ["FAIL  docs/routes.md is what ./lab compare writes: "
                                       "it differs"])
 
