@@ -34,13 +34,14 @@ class Run(Lab):
 
     def test_side_by_side(self):
         """Each of two boots waits for the other, but not for ever."""
-        meet = (f'touch {self.top}/here.$cell; for n in 1 2 3 4 5 6; do\n'
-                f'[ -e {self.top}/here.$1 ] && cat {self.top}/consoles/default.text && '
-                'exit\nsleep 0.05; done')
+        meet = (f'touch {self.top}/here.$cell; n=$(cat {self.top}/patience)\n'
+                f'while [ $n != 0 ]; do n=$((n - 1)); [ -e {self.top}/here.$1 ] && '
+                f'cat {self.top}/consoles/default.text && exit\nsleep 0.05; done')
         self.console("one", "", f"set -- three\n{meet}")
         self.console("three", "", f"set -- one\n{meet}")
         for capacity, option, status in ((1, ["-j2"], PASS), (2, ["-j1"], BOOT),
                                          (2, [], PASS), (1, [], BOOT)):
+            (self.top / "patience").write_text("5" if status else "200")
             with mock.patch.object(runner, "capacity", return_value=capacity):
                 self.assertEqual(self.lab("boot", "one", "three", *option)[0], status)
             for name in ("one", "three"):

@@ -85,7 +85,7 @@ class Making(Trees):
         self.assertEqual(self.git("rev-parse", "HEAD"), first)
 
     def test_nothing_to_do(self):
-        trees.tree("series")
+        self.made("series")
         changed = self.ageing()
         with mock.patch.object(trees, "_apply", side_effect=AssertionError):
             trees.tree("series")
@@ -102,7 +102,7 @@ class Making(Trees):
         self.assertEqual(trees.commits(), [])
 
     def test_half_a_work_tree_is_made_again(self):
-        where = trees.tree("series")
+        where = self.made("series")
         (where / "COPYING").unlink()
         admin = paths.trees() / "stock/.git/worktrees/series"
         (admin / "locked").write_text("initializing\n")
@@ -111,7 +111,7 @@ class Making(Trees):
         self.assertFalse((admin / "locked").exists())
 
     def test_lost_state(self):
-        trees.tree("series")
+        self.made("series")
         (paths.trees() / "state.json").unlink()
         head = self.git("rev-parse", "HEAD")
         trees.tree("series")
@@ -120,14 +120,14 @@ class Making(Trees):
 
 class Moving(Trees):
     def test_only_changed_files_are_written(self):
-        trees.tree("series")
+        self.made("series")
         changed = self.ageing()
         self.change_mail()
         self.assertIn("zwei\n", (trees.tree("series") / "mm/hmm.c").read_text())
         self.assertEqual(changed(), ["mm/hmm.c"])
 
     def test_base_changes(self):
-        trees.tree("base"), trees.tree("series")
+        self.made("series"), trees.tree("base")
         changed = {name: self.ageing(name) for name in trees.NAMES}
         path = trees.mails("base")[0]
         path.write_text(path.read_text().replace("+based", "+rebased"))
@@ -136,7 +136,7 @@ class Moving(Trees):
                          [[], ["kernel/dma/direct.c"], ["kernel/dma/direct.c"]])
 
     def test_another_stock(self):
-        trees.tree("series")
+        self.made("series")
         changed = {name: self.ageing(name) for name in ("stock", "series")}
         os.environ["LINUX_TARBALL"] = str(self.kernel("7.3.5", COPYING="GPL\n"))
         trees.tree("series")
@@ -148,7 +148,7 @@ class Moving(Trees):
         self.assertIn("7.3.5", trees.provenance())
 
     def test_does_not_apply(self):
-        trees.tree("series")
+        self.made("series")
         head, changed = self.git("rev-parse", "HEAD"), self.ageing()
         self.change_mail(2, "-hmm 20\n", "-hmm twenty\n")
         with self.fails(APPLY, "series/0002-mm-two.patch", "mm/hmm.c", "line 17"):
@@ -178,7 +178,7 @@ class Moving(Trees):
 class OwnWork(Trees):
     def setUp(self):
         super().setUp()
-        trees.tree("series")
+        self.made("series")
         self.old = self.git("rev-parse", "HEAD")
 
     def test_commits_are_left_alone(self):
@@ -265,6 +265,7 @@ class Suites(Trees):
         self.enter(mock.patch.object(trees, "_BENCHMARKS", benchmarks))
         for path, number in zip(paths.SERIES.glob("0001-dma-three*"), "3"):
             path.rename(paths.SERIES / f"000{number}-dma-three.patch")
+        self.made("series")
 
     def test_suites_alone(self):
         for name, direct in (("stock-suites", DIRECT), ("base-suites", BASED)):
@@ -308,7 +309,7 @@ class Suites(Trees):
 
 class Visit(Trees):
     def test_patch_by_patch(self):
-        trees.tree("series")
+        self.made("series")
         (one, _), (two, _) = trees.commits()
         where = trees.visit(one)
         self.assertEqual((where / "kernel/dma/direct.c").read_text(), ONE)
