@@ -8,8 +8,8 @@ from typing import Optional
 from . import commands, model, packages, results, runner, ui
 from .boot import kernel
 from .check import Tally
-from .errors import BUILD, FAILED, USAGE, LabError
-from .gates import Finding
+from .errors import BUILD, PASS, USAGE, LabError
+from .gates import Finding, boot
 from .source import trees
 
 KERNELS = ("x86_64", "arm64")   # one of each architecture
@@ -32,6 +32,11 @@ def run(names=(), first: int = 1, options: Optional[runner.Options] = None) -> i
         raise LabError(f"no patch {first}: there are {len(patches)}", USAGE)
     cells = [cell for cell in plan.cells.values() if cell.quick and cell.suites
              and cell.kernel in (names or KERNELS)]
+    if options.dry_run:
+        ui.say(f"would build {', '.join(names or KERNELS)} after each of "
+               f"{len(patches) - first + 1} patches, and boot "
+               f"{', '.join(cell.name for cell in cells)}")
+        return PASS
     packages.need("build", *packages.for_cells(cells, plan))
     directory = results.new_run()
     tally = Tally()
@@ -46,9 +51,10 @@ def run(names=(), first: int = 1, options: Optional[runner.Options] = None) -> i
         booted = runner.run(plan, jobs, dataclasses.replace(options, rebuild=False),
                             directory / f"{number:04}")
         for outcome in booted:
-            tally.add(_booted(number, outcome))
+            tally.add(boot(outcome, f"{number:2} ", may_skip=True))
             if outcome.failed or outcome.problem:
-                commands.explain(outcome)
+                commands.explain(outcome, f"bisect {plan.cells[outcome.cell].kernel} "
+                                 f"--first {number}")
     ui.conclusion(f"bisect: {len(patches) - first + 1} patches, {tally}")
     return tally.status
 
@@ -62,11 +68,3 @@ def _built(number, name, made):
         return Finding(text, str(made), BUILD)
     warning = re.search(r"^.*\bwarning: .*$", kernel.log(made), re.M)
     return Finding(text, warning[0] if warning else "", BUILD)
-
-
-def _booted(number, outcome):
-    """The Finding of a boot, in which all may skip: the suites come one by one."""
-    text = f"{number:2} {outcome.cell}: {outcome}"
-    bad = outcome.failed or outcome.problem
-    return Finding(text, "failed" if bad else "", outcome.status or FAILED, outcome.passed,
-                   outcome.failed or int(bool(bad)), outcome.skipped)

@@ -6,8 +6,8 @@ from typing import Optional
 
 from . import commands, model, packages, results, runner, ui
 from .boot import kernel
-from .errors import APPLY, BUILD, FAILED, PASS, STYLE, USAGE, LabError
-from .gates import Finding, expected, harness, lint, series
+from .errors import APPLY, BUILD, PASS, STYLE, USAGE, LabError
+from .gates import Finding, boot, expected, harness, lint, series
 from .reports import compare
 
 GATES = ("harness", "lint", "mails", "boots")
@@ -49,6 +49,11 @@ def run(full: bool = False, only: str = "", pin: bool = False,
     plan = model.load()
     cells = [cell for cell in plan.cells.values()
              if not cell.bench and (cell.quick or full)]
+    options = options or runner.Options()
+    if options.dry_run:
+        ui.say(f"would check: {', '.join(chosen)}")
+        list(runner.run(plan, runner.jobs_of(cells) if "boots" in chosen else (), options))
+        return PASS
     packages.need("source", "style", *(
         packages.for_cells(cells, plan) if "boots" in chosen else ()))
     tally = Tally()
@@ -71,7 +76,6 @@ def _lint() -> Iterator[Finding]:
 
 def _boots(plan, cells, full, pin, options) -> Iterator[Finding]:
     """The kernels, those without cells too if `full`, and the boots."""
-    options = options or runner.Options()
     if full:
         booted = {cell.kernel for cell in plan.cells.values()}
         alone = [name for name in plan.kernels if name not in booted]
@@ -82,14 +86,12 @@ def _boots(plan, cells, full, pin, options) -> Iterator[Finding]:
                               options):
         yield from _booted(outcome, pin)
         outcomes.append(outcome)
-    if pin and expected.pin([outcome for outcome in outcomes
-                             if plan.cells[outcome.cell].suites]):
+    if pin and expected.pin([outcome for outcome in outcomes if outcome.suites]):
         ui.note("expected.toml has been written")
     if full:
         yield Finding("docs/routes.md is what ./lab compare writes", compare.outdated(
-            plan, [outcome for outcome in outcomes if plan.cells[outcome.cell].suites
-                   and plan.kernels[plan.cells[outcome.cell].kernel].compare], options),
-                      STYLE)
+            plan, [outcome for outcome in outcomes if outcome.suites
+                   and plan.kernel_of(plan.cells[outcome.cell]).compare], options), STYLE)
 
 
 def _built(name, made):
@@ -100,9 +102,7 @@ def _built(name, made):
 
 
 def _booted(outcome: results.Outcome, pin: bool) -> Iterator[Finding]:
-    bad = outcome.failed or int(not outcome.ok)
-    yield Finding(f"{outcome.cell}: {outcome}", "", outcome.status or FAILED,
-                  outcome.passed, bad, outcome.skipped)
+    yield boot(outcome)
     commands.explain(outcome)
     if outcome.ok and not pin:
         changed = expected.differences(outcome)

@@ -6,12 +6,13 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 import termios
 from pathlib import Path
 
-from . import model, packages, paths, results, runner, ui
+from . import model, packages, paths, process, results, runner, ui
 from .boot import cell as boots
 from .boot import guest, kernel, qemu
 from .errors import BOOT, PASS, USAGE, LabError
@@ -32,20 +33,20 @@ def kunit(args: argparse.Namespace) -> int:
     if args.cell and any(not cell.suites for cell in chosen):
         raise LabError("not all of these cells run KUnit suites: ./lab boot runs any",
                        USAGE)
-    chosen = [runner.filtered(cell, args.filter) for cell in chosen if cell.suites]
-    return _boot(plan, runner.jobs_of(chosen, args.tree, args.repeat), options(args),
-                 args.json)
+    chosen = [dataclasses.replace(cell, suites=args.filter or cell.suites)
+              for cell in chosen if cell.suites]
+    return _boot(plan, chosen, args)
 
 
 def boot(args: argparse.Namespace) -> int:
     """Boot any cells; an exit status."""
     plan = model.load()
-    return _boot(plan, runner.jobs_of(plan.pick(args.cell), args.tree, args.repeat),
-                 options(args), args.json)
+    return _boot(plan, plan.pick(args.cell), args)
 
 
 def again(args: argparse.Namespace) -> int:
-    """Boot cells of an earlier run without building; an exit status.
+    """Boot the cells of an earlier run that failed, or those named, as they were booted
+    then and without building; an exit status.
 
     LabError USAGE if it was of a tree that has moved on since.
     """
@@ -53,37 +54,46 @@ def again(args: argparse.Namespace) -> int:
     last = results.outcomes(Path(args.run)) if args.run else results.latest()
     if any(outcome.tree == trees.VISITED for outcome in last):
         raise LabError("that was ./lab bisect, which goes on with --first N", USAGE)
-    names = {cell.name for cell in plan.pick(args.cell)} if args.cell else None
-    chosen = [outcome for outcome in last
-              if (outcome.cell in names if names else not outcome.ok)]
-    jobs = [runner.Job(plan.pick([outcome.cell])[0], outcome.tree)
-            for outcome in chosen or last]
-    jobs = list({job.name: job for job in jobs}.values())
-    return _boot(plan, jobs, dataclasses.replace(options(args), rebuild=False), args.json)
+    names = {cell.name for cell in plan.pick(args.cell or ["*"])}
+    chosen = [outcome for outcome in last if outcome.cell in names]
+    if not args.cell:
+        chosen = [outcome for outcome in chosen if not outcome.ok] or chosen
+    if not chosen:
+        raise LabError("that run has not booted these cells: ./lab boot", USAGE)
+    boots = {(outcome.cell, outcome.tree): outcome.suites for outcome in chosen}
+    jobs = [runner.Job(dataclasses.replace(plan.cells[name], suites=suites), tree, number)
+            for (name, tree), suites in boots.items()
+            for number in range(1, args.repeat + 1)]
+    return _report(runner.run(plan, jobs, dataclasses.replace(options(args),
+                                                              rebuild=False)), args)
 
 
-def _boot(plan, jobs, how, as_json):
+def _boot(plan, cells, args):
+    jobs = runner.jobs_of(cells, args.tree, args.repeat)
+    return _report(runner.run(plan, jobs, options(args)), args)
+
+
+def _report(booted, args):
+    """Print each Outcome as it comes, or all as JSON; an exit status."""
     outcomes = []
-    for outcome in runner.run(plan, jobs, how):
+    for outcome in booted:
         outcomes.append(outcome)
-        if not as_json:
-            show(outcome)
-    if as_json:
+        if not args.json:
+            ui.say(f"{'ok  ' if outcome.ok else 'FAIL'}  {outcome.cell}: {outcome}")
+            explain(outcome)
+    if args.json:
         ui.say(json.dumps([dataclasses.asdict(outcome) for outcome in outcomes], indent=1))
-    elif not how.dry_run:
-        good = sum(1 for outcome in outcomes if outcome.ok)
-        ui.conclusion(f"{good} of {len(outcomes)} cells passed")
+    elif outcomes:
+        good = sum(outcome.ok for outcome in outcomes)
+        ui.conclusion(f"{good} of {len(outcomes)} boots passed")
     return runner.status(outcomes)
 
 
-def show(outcome: results.Outcome) -> None:
-    """Print what a boot came to: what failed in it, where it is kept, how to repeat it."""
-    ui.say(f"{'ok  ' if outcome.ok else 'FAIL'}  {outcome.cell}: {outcome}")
-    explain(outcome)
+def explain(outcome: results.Outcome, repeat: str = "") -> None:
+    """Print what failed in a boot, the command that repeats it, and where it is kept.
 
-
-def explain(outcome: results.Outcome) -> None:
-    """Print what failed in a boot, where it is kept, and how to repeat it."""
+    The command is `repeat` where cell, tree and the case that failed do not say it all.
+    """
     if outcome.ok:
         return
     for failure in outcome.failures[:MOST]:
@@ -91,10 +101,11 @@ def explain(outcome: results.Outcome) -> None:
     if len(outcome.failures) > MOST:
         ui.say(f"      and {len(outcome.failures) - MOST} more")
     tree = "" if outcome.tree == "series" else f" --tree {outcome.tree}"
-    case = f" --filter {outcome.failures[0].split(':')[0].split(' ')[0]}" \
-        if len(outcome.failures) == 1 else ""
-    command = "kunit" if case else "boot"
-    ui.say(f"      again: ./lab {command} {outcome.cell}{case}{tree}")
+    cases = {re.split(r"[: ]", failure)[0] for failure in outcome.failures}
+    if outcome.suites and len(cases) == 1:
+        tree += f" --filter {cases.pop()}"
+    command = repeat or f"{'kunit' if outcome.suites else 'boot'} {outcome.cell}{tree}"
+    ui.say(f"      again: ./lab {command}")
     ui.say(f"      files: {outcome.directory}")
 
 
@@ -121,7 +132,7 @@ def shell(args: argparse.Namespace) -> int:
     command = boots.argv(cell, build, build.dir, words,
                          guest.initramfs(build, shell=True))
     if args.words:
-        return _one_command(command, cell.timeout)
+        return _one_command(cell, command)
     if args.gdb:
         command += ["-s", "-S"]
         ui.note(f"waits for: gdb {build.dir / 'vmlinux'} -ex 'target remote :1234'")
@@ -139,13 +150,15 @@ def shell(args: argparse.Namespace) -> int:
             raise
 
 
-def _one_command(command, timeout):
+def _one_command(cell, command):
     """Run QEMU with one command in the guest; prints its output, returns its status."""
-    mark = "lab: the command ends with "
-    console = qemu.boot(command, timeout=timeout, log=paths.results() / "shell.log")
-    output, _, status = console.replace("\r", "").rpartition(mark)
+    console = qemu.boot(command, timeout=cell.timeout, log=paths.results() / "shell.log")
+    output, mark, status = console.replace("\r", "").rpartition(
+        "lab: the command ends with ")
+    if not mark:
+        raise LabError(f"{cell.name}: no answer: {process.last_line(console)}", BOOT)
     print(output, end="")
-    return int(status.split()[0]) if output else BOOT
+    return int(status.split()[0])
 
 
 @contextlib.contextmanager

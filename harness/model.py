@@ -216,7 +216,7 @@ def _conflict(entry: Any, matrix: Matrix) -> str:
         if entry.kernel not in matrix.kernels:
             return f"there is no kernel.{entry.kernel}"
         if not re.fullmatch(r"[1-9]\d*[MG]", entry.memory) or min(entry.timeout, entry.cpus) < 1:
-            return "memory is like 512M or 5G, timeout and cpus above 0"
+            return "memory is like 512M or 5G, cpus and timeout above 0"
         purposes = map(bool, (entry.suites, entry.demo, entry.bench))
         if sum(purposes) != 1 or entry.demo not in ("", *DEMOS):
             return f"wants either suites, bench or demo (one of {', '.join(DEMOS)})"

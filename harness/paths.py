@@ -168,7 +168,8 @@ def lock(name: str, wait: bool = True) -> Iterator[None]:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 held.seek(0)
-                owner = f"process {held.read().strip() or 'of another lab'}"
+                number = held.read().strip()    # nothing, before it is written
+                owner = f"process {number}" if number else "another process"
                 if not wait:
                     raise LabError(f"{owner} holds {path}: try again when it has ended",
                                    ENVIRONMENT) from None

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -37,15 +38,18 @@ def catch_termination():
 
 _running = set()                # what run() has started, in any thread
 _ending = False
+_starting = threading.Lock()    # what is started is in _running before ending() looks
 
 
 @contextlib.contextmanager
 def ending():
     """End whatever run() has started in any thread; nothing more starts meanwhile."""
     global _ending
-    _ending = True
+    with _starting:
+        _ending = True
+        children = list(_running)
     try:
-        for child in list(_running):
+        for child in children:
             _kill(child)
         yield
     finally:
@@ -114,11 +118,14 @@ def _kill(child):
 
 
 def _start(cmd, **popen):
-    if _ending:
-        raise LabError(f"{cmd[0]}: interrupted", INTERRUPTED)
     try:
-        return subprocess.Popen(cmd, start_new_session=True, text=True,
-                                encoding="utf-8", errors="replace", **popen)
+        with _starting:
+            if _ending:
+                raise LabError(f"{cmd[0]}: interrupted", INTERRUPTED)
+            child = subprocess.Popen(cmd, start_new_session=True, text=True,
+                                     encoding="utf-8", errors="replace", **popen)
+            _running.add(child)
+            return child
     except FileNotFoundError as err:
         if popen["cwd"] and not os.path.isdir(popen["cwd"]):
             raise LabError(f"{popen['cwd']} is not a directory", ENVIRONMENT) from err
@@ -169,7 +176,6 @@ def run(cmd, *, cwd=None, env=None, log=None, timeout=None, input=None,
         child = _start(cmd, cwd=cwd, env=_environment(env), stdout=out, stderr=err,
                        stdin=subprocess.DEVNULL if input is None else subprocess.PIPE)
         stdout = stderr = ""
-        _running.add(child)
         try:
             stdout, stderr = child.communicate(input, timeout)
         except subprocess.TimeoutExpired as expired:

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -31,11 +32,12 @@ class Outcome:
 
     cell: str
     tree: str = "series"
+    suites: str = ""            # that it was asked to run, a kunit.filter_glob
     passed: int = 0
     failed: int = 0
     skipped: int = 0
     problem: str = ""           # why it failed, if the counts do not say
-    status: int = PASS          # the exit status that it would be alone
+    status: int = PASS          # the exit status of the boot alone
     failures: list[str] = field(default_factory=list)   # a line each
     commit: str = ""            # of the tree that the kernel was built from
     version: str = ""           # of the kernel
@@ -53,6 +55,12 @@ class Outcome:
     def hung(self) -> bool:
         """Whether it hung or panicked, or never got as far as a test."""
         return self.status == BOOT
+
+    @property
+    def console(self) -> str:
+        """What the kernel said; empty if nothing was booted."""
+        path = Path(self.directory) / "console.log"
+        return path.read_text("utf-8", errors="replace") if path.exists() else ""
 
     def fail(self, problem: str, status: int) -> None:
         """Note why there are no results, or none to rely on."""
@@ -108,14 +116,15 @@ def latest() -> list[Outcome]:
     raise LabError("nothing to repeat: ./lab demo or ./lab kunit first", USAGE)
 
 
-def save(outcome: Outcome, command: list) -> None:
-    """Keep `outcome` in its directory, and the argv that led to it as a script."""
+def save(outcome: Outcome, command: Sequence = ()) -> None:
+    """Keep `outcome` in its directory, and the argv that repeats the boot as a script."""
     directory = Path(outcome.directory)
     paths.replace(directory / "outcome.json",
                   (json.dumps(asdict(outcome), indent=1) + "\n").encode())
-    line = " ".join(shlex.quote(str(word)) for word in command)
-    paths.replace(directory / "command", f"#!/bin/sh\nexec {line}\n".encode())
-    (directory / "command").chmod(0o755)
+    if command:
+        line = shlex.join(map(str, command))
+        paths.replace(directory / "command", f"#!/bin/sh\nexec {line}\n".encode())
+        (directory / "command").chmod(0o755)
 
 
 def judge(outcome: Outcome, error: str = "") -> None:
@@ -124,12 +133,14 @@ def judge(outcome: Outcome, error: str = "") -> None:
     Those are the console, the KTAP in it, and results.json of kunit.py. `error` is
     why QEMU did not end by itself, or with an error.
     """
-    directory = Path(outcome.directory)
-    console = (directory / "console.log").read_text("utf-8", errors="replace")
-    for path, status in cases(directory).items():
-        name = _STATUS.get(status, "failed")
-        setattr(outcome, name, getattr(outcome, name) + 1)
-    outcome.failures = failures((directory / "ktap.log").read_text("utf-8"))
+    directory, console = Path(outcome.directory), outcome.console
+    said = failures((directory / "ktap.log").read_text("utf-8"))
+    for names, status in cases(directory).items():
+        count = _STATUS.get(status, "failed")
+        setattr(outcome, count, getattr(outcome, count) + 1)
+        if count == "failed":
+            why = said.get(label(names), "did not end")
+            outcome.failures.append(f"{label(names)}: {why}" if why else label(names))
     splat = _SPLAT.search(console)
     if "Kernel panic - not syncing" in console:
         outcome.fail("the kernel panicked", BOOT)
@@ -158,31 +169,38 @@ def cases(directory: Path) -> dict:
     return dict(walk(json.loads(report.read_text("utf-8")), ())) if report.exists() else {}
 
 
-def failures(ktap: str) -> list[str]:
-    """What failed in the text `ktap`: 'suite.case (parameter): expectation at place'."""
-    found: list[str] = []
+def failures(ktap: str) -> dict[str, str]:
+    """{case: its first failed expectation and the place of that, if it says any} of
+    those that fail in the text `ktap`, under the names of label()."""
+    found, place = {}, ""
+    groups: list[tuple[int, str]] = []      # those that are open: (indent, name)
     said: list[str] = []
-    suite = case = place = ""
-    first = False
+    listening = False
     for line in ktap.splitlines():
         token = _KTAP.match(line)
         if not token:
-            if first:
+            if listening and len(said) < 3:
                 said.append(" ".join(line.split()))
             continue
         indent, subtest, bad, name, at = token.groups()
-        depth = len(indent) // 4        # 0 a suite, 1 a case, 2 a parameter
-        first = bool(at) and not place  # what follows is of the first expectation
+        listening = bool(at) and not place
+        if at:
+            place = place or at
+            continue
+        inside = [group for group in groups if group[0] <= len(indent) - bool(subtest)]
+        ended, groups = groups[len(inside):], inside
         if subtest:
-            suite, case = (subtest, "") if depth < 2 else (suite, subtest)
-        elif at:
-            place = place or at.replace("../", "")
-        else:
-            if bad and (depth == 2 or depth == 1 and name != case):
-                label = f"{suite}.{case} ({name})" if depth == 2 else f"{suite}.{name}"
-                found.append(f"{label}: {' '.join(said)} at {place}" if place else label)
-            place, said = "", []
+            groups.append((len(indent), subtest))
+        elif bad and not ended:
+            names = label([*(group for _, group in groups), name])
+            found[names] = f"{' '.join(said)} at {place}" if place else ""
+        place, said = "", []
     return found
+
+
+def label(names: Sequence[str]) -> str:
+    """The name of a case: 'suite.case', or 'suite.case (parameter)'."""
+    return ".".join(names[:2]) + "".join(f" ({name})" for name in names[2:])
 
 
 def skips(ktap: str) -> Counter:

@@ -3,7 +3,7 @@
 
 import concurrent.futures
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Union
 
@@ -73,30 +73,28 @@ def run(plan: model.Matrix, jobs: Iterable[Job], options: Optional[Options] = No
     more, it leaves no process behind.
     """
     options, jobs = options or Options(), list(jobs)
-    packages.need("build", *packages.for_cells([job.cell for job in jobs], plan))
     if options.dry_run:
         for job in jobs:
-            ui.say(f"would boot {job.cell.name}: kernel {job.cell.kernel} from {job.tree}")
+            ui.say(f"would boot {job.name}: kernel {job.cell.kernel} from {job.tree}")
         return
-    built = {}
-    for tree in dict.fromkeys(job.tree for job in jobs):
-        names = [job.cell.kernel for job in jobs if job.tree == tree]
-        for name, made in build(plan, names, tree, options).items():
-            built[name, tree] = made
+    packages.need("build", *packages.for_cells([job.cell for job in jobs], plan))
+    built = {tree: build(plan, [job.cell.kernel for job in jobs if job.tree == tree],
+                         tree, options)
+             for tree in dict.fromkeys(job.tree for job in jobs)}
     top = directory or results.new_run()
     count = options.jobs or packages.jobs([job.cell for job in jobs])
-    pool = concurrent.futures.ThreadPoolExecutor(count)
-    waiting = [pool.submit(_boot, job, built[job.cell.kernel, job.tree], top / job.name,
-                           options, (number, len(jobs)))
-               for number, job in enumerate(jobs, 1)]
-    try:
-        for future in waiting:
-            yield future.result()
-    except BaseException:
-        with process.ending():
-            pool.shutdown(cancel_futures=True)
-        raise
-    pool.shutdown()
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        try:
+            waiting = [pool.submit(_boot, job, built[job.tree][job.cell.kernel],
+                                   top / job.name, options, (number, len(jobs)))
+                       for number, job in enumerate(jobs, 1)]
+            for future in waiting:
+                yield future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            with process.ending():
+                pool.shutdown()
+            raise
 
 
 def _boot(job: Job, built: Union[kernel.Build, LabError], directory: Path,
@@ -110,17 +108,14 @@ def _boot(job: Job, built: Union[kernel.Build, LabError], directory: Path,
     except LabError as err:
         if not options.keep_going:
             raise
-        outcome = results.Outcome(job.cell.name, job.tree, directory=str(directory))
-        outcome.fail(str(err), err.status)
+        outcome = results.Outcome(job.cell.name, job.tree, job.cell.suites,
+                                  problem=str(err), status=err.status,
+                                  directory=str(directory))
+        results.save(outcome)
         return outcome
 
 
 def status(outcomes: Iterable[results.Outcome]) -> int:
     """The exit status of a run: the worst of its boots', tests that fail least."""
-    found = {outcome.status or (PASS if outcome.ok else FAILED) for outcome in outcomes}
-    return max(found - {FAILED}, default=PASS) or (FAILED if FAILED in found else PASS)
-
-
-def filtered(cell: model.Cell, glob: str) -> model.Cell:
-    """`cell` with the suites and cases that `glob` names only."""
-    return replace(cell, suites=glob) if glob else cell
+    return max((outcome.status or (PASS if outcome.ok else FAILED)
+                for outcome in outcomes), default=PASS)

@@ -29,7 +29,7 @@ def boot(cell: Cell, build: Build, directory: Path) -> results.Outcome:
     shutil.copyfile(build.dir / ".config", directory / "config")
     command = argv(cell, build, directory)
     outcome = results.Outcome(
-        cell.name, build.source.name, commit=build.commit, version=build.version,
+        cell.name, build.source.name, cell.suites, commit=build.commit, version=build.version,
         image=hashlib.sha256(build.image.read_bytes()).hexdigest(),
         accelerator=command[command.index("-accel") + 1], directory=str(directory))
     console, error = directory / "console.log", ""

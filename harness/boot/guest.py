@@ -6,6 +6,7 @@ guest/benchmark/, with the kernel's own benchmark of tools/dma.
 """
 
 import shutil
+from pathlib import Path
 
 from .. import packages, paths, process, ui
 from . import kernel
@@ -13,57 +14,46 @@ from ..errors import BUILD, LabError
 
 SOURCE = paths.ROOT / "guest"
 MODULES = ("edu_dma", "edu_rdma")
-_DIRECTORIES = ("dev", "proc", "sys", "bin")
 
 
-def initramfs(built, shell=False):
+def initramfs(built: kernel.Build, shell: bool = False) -> Path:
     """Build what runs in the guest for the kernel `built`; the path of the archive.
 
     With `shell` it also holds busybox. LabError BUILD if guest/ does not compile.
     """
-    return _initramfs(built, "shell" if shell else "initramfs",
-                      lambda work, root, log: _demo(built, work, root, log, shell))
+    return _archive(built, "shell" if shell else "initramfs", _demo)
 
 
-def witness(built):
+def witness(built: kernel.Build) -> Path:
     """Build what benchmarks the kernel `built` from user space; the path of the
     archive.
 
     LabError BUILD if guest/ or tools/dma of the kernel does not compile.
     """
-    return _initramfs(built, "bench",
-                      lambda work, root, log: _witness(built, work, root, log))
+    return _archive(built, "bench", _witness)
 
 
-def _initramfs(built, name, build):
+def _archive(built, name, fill):
     packages.need("build", "guest")
-    work = built.dir / "guest"
-    archive = work / f"{name}.cpio"
+    work, log = built.dir / "guest", built.dir / "lab-guest.log"
+    archive, root = work / f"{name}.cpio", work / name
     with paths.lock(built.name):
-        sources = []
-        for source in sorted(SOURCE.rglob("*")):
-            if source.is_file():
-                sources.append(work / source.relative_to(SOURCE))
-                paths.replace(sources[-1], source.read_bytes())
-        if not _newer(archive, [built.image, *sources]):
-            with ui.step("build guest/"):
-                _build(built, work, archive, build)
+        inputs = [built.image]
+        for source in sorted(path for path in SOURCE.rglob("*") if path.is_file()):
+            inputs.append(work / source.relative_to(SOURCE))
+            paths.replace(inputs[-1], source.read_bytes())
+        if archive.exists() and archive.stat().st_mtime >= max(
+                path.stat().st_mtime for path in inputs):
+            return archive
+        with ui.step("build guest/"), paths.guard(root):
+            paths.remove(log)
+            for directory in ("dev", "proc", "sys", "bin"):
+                (root / directory).mkdir(parents=True, exist_ok=True)
+            fill(built, work, root, log)
+            if name == "shell":
+                shutil.copy(shutil.which("busybox"), root / "bin/busybox")
+            _pack(root, archive, log)
     return archive
-
-
-def _newer(path, inputs):
-    return path.exists() and all(path.stat().st_mtime >= made.stat().st_mtime
-                                 for made in inputs)
-
-
-def _build(built, work, archive, build):
-    root = work / archive.stem
-    log = built.dir / "lab-guest.log"
-    paths.remove(log)
-    for name in _DIRECTORIES:
-        (root / name).mkdir(parents=True, exist_ok=True)
-    build(work, root, log)
-    _pack(root, archive, log)
 
 
 def _compile(built, sources, program, log, *options):
@@ -71,7 +61,7 @@ def _compile(built, sources, program, log, *options):
           "-o", program, *sources], log)
 
 
-def _demo(built, work, root, log, shell):
+def _demo(built, work, root, log):
     target = built.kernel.target
     _compile(built, [work / source.name for source in sorted(SOURCE.glob("*.c"))],
              root / "init", log, "-Wextra", "-Werror")
@@ -79,11 +69,7 @@ def _demo(built, work, root, log, shell):
         _run(["make", "-C", built.source, f"O={built.dir}",
               f"ARCH={target.name}", f"CROSS_COMPILE={target.cross}",
               f"M={work / name}", *kernel.make_options(target), "modules"], log)
-        with paths.guard(root):
-            shutil.copyfile(work / name / f"{name}.ko", root / f"{name}.ko")
-    if shell:
-        with paths.guard(root):
-            shutil.copy(shutil.which("busybox"), root / "bin" / "busybox")
+        shutil.copyfile(work / name / f"{name}.ko", root / f"{name}.ko")
 
 
 def _witness(built, work, root, log):
@@ -95,9 +81,9 @@ def _witness(built, work, root, log):
              root / "dma_map_benchmark", log, f"-I{work / 'include'}")
 
 
-def _run(cmd, log, **kw):
+def _run(cmd, log):
     process.run(cmd, env=kernel.environment(), log=log, check_status=BUILD,
-                what="build guest/", **kw)
+                what="build guest/")
 
 
 def _pack(root, archive, log):

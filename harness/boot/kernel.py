@@ -106,21 +106,17 @@ def build(kernel, name="series"):
 
 def log(made):
     """What the compiler said in the last build of `made`."""
-    return _log(made).read_text(encoding="utf-8", errors="replace")
+    return (made.dir / "lab-build.log").read_text(encoding="utf-8", errors="replace")
 
 
 def warnings(made):
     """What the compiler complained of in files of the series, in its last build."""
-    files = "|".join(map(re.escape, trees.touched("base..series")))
+    files = "|".join(map(re.escape, trees.touched("series")))
     return re.findall(rf"^.*\b(?:{files}):\d+.*: warning: .*$", log(made), re.M)
 
 
-def _log(made):
-    return made.dir / "lab-build.log"
-
-
 def _build(made, what):
-    output = _log(made)
+    output = made.dir / "lab-build.log"
     paths.remove(output)
     start = time.time()
     own = [] if made.kernel.alone else _own_configs(made.source)

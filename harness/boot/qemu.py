@@ -141,7 +141,8 @@ def boot(cmd, *, timeout, log):
         raise LabError(f"the boot hung: timed out after {timeout:g} s (on a slow machine "
                        "set TIMEOUT_FACTOR)", BOOT) from None
     if done.returncode:
-        raise LabError(f"QEMU: {process.last_line(done.stdout)}", BOOT)
+        why = process.last_line(done.stdout) or f"exit status {done.returncode}"
+        raise LabError(f"QEMU: {why}", BOOT)
     return done.stdout
 
 

@@ -4,6 +4,7 @@
 from dataclasses import dataclass
 
 from ..errors import FAILED
+from ..results import Outcome
 
 
 @dataclass
@@ -26,3 +27,10 @@ class Finding:
     def __str__(self):
         problem = f": {self.problem}" if self.problem else ""
         return f"{'FAIL' if self.failed else 'ok  '}  {self.text}{problem}"
+
+
+def boot(outcome: Outcome, before: str = "", may_skip: bool = False) -> Finding:
+    """The Finding of a boot, with words before it; `may_skip`: all of it may."""
+    bad = outcome.problem or not outcome.passed and not may_skip
+    return Finding(f"{before}{outcome.cell}: {outcome}", "", outcome.status or FAILED,
+                   outcome.passed, outcome.failed or int(bool(bad)), outcome.skipped)

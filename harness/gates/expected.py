@@ -62,13 +62,11 @@ def pin(outcomes: list[Outcome]) -> bool:
             continue
         passed, skips[outcome.cell] = counts(outcome)
         for name in {*cases, *passed}:
-            boots = cases.setdefault(name, {})
-            boots.pop(outcome.cell, None)
-            if name in passed:
-                boots[outcome.cell] = passed[name]
+            cases.setdefault(name, {})[outcome.cell] = passed.get(name, 0)
     lines = [_HEAD, "[skipped]", *(f"{boot} = {skips[boot]}" for boot in sorted(skips)),
              "", "[passed]"]
-    for name in sorted(name for name, boots in cases.items() if boots):
-        boots = ", ".join(f"{boot} = {cases[name][boot]}" for boot in sorted(cases[name]))
-        lines.append(f'"{name}" = {{ {boots} }}')
+    for name, boots in sorted(cases.items()):
+        passing = ", ".join(f"{boot} = {boots[boot]}" for boot in sorted(boots)
+                            if boots[boot])
+        lines += [f'"{name}" = {{ {passing} }}'] * bool(passing)
     return paths.replace(_path(), ("\n".join(lines) + "\n").encode())

@@ -13,13 +13,13 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Optional
 
-from .. import model, paths, process, results, runner, ui
+from .. import model, paths, process, runner, ui
 from ..boot import kernel, qemu
 from . import figures
 from ..errors import BOOT, BUILD, ENVIRONMENT, FAILED, PASS, USAGE, LabError
 
 TREES = {"base": "base-suites", "stock": "stock-suites", "series": "series-suites"}
-DOCUMENT = paths.ROOT / "docs" / "performance.md"
+DOCUMENT = "docs/performance.md"
 BOOTS = 2                       # of each kernel, which have to give the same figures
 
 _OBJECTS = ("kernel/dma/mapping.o", "kernel/dma/direct.o", "drivers/iommu/dma-iommu.o")
@@ -136,37 +136,28 @@ def run(patterns=(), write: bool = False,
         raise LabError("not all of these cells count instructions: ./lab boot runs any",
                        USAGE)
     if patterns and write:
-        raise LabError("docs/performance.md is of all cells: --write without any",
-                       USAGE)
+        raise LabError(f"{DOCUMENT} is of all cells: --write without any", USAGE)
     chosen = [cell for cell in chosen if cell.bench]
-    directory = results.new_run()
     options = dataclasses.replace(options or runner.Options(), keep_going=False)
     outcomes = list(runner.run(
         plan, [runner.Job(cell, tree, number + 1) for cell in chosen
-               for tree in TREES.values() for number in range(BOOTS)],
-        options, directory))
+               for tree in TREES.values() for number in range(BOOTS)], options))
     if not outcomes:
         return PASS
-    version = outcomes[0].version.rstrip("+")
-    found: dict = {"version": version, "boots": BOOTS, "arches": [
+    directory = Path(outcomes[0].directory).parent
+    found: dict = {"version": re.match(r"[\d.]+", outcomes[0].version)[0], "boots": BOOTS, "arches": [
         _measure(cell, plan.kernel_of(cell), directory,
                  [outcome for outcome in outcomes if outcome.cell == cell.name])
         for cell in chosen]}
     paths.replace(directory / "figures.json",
                   (json.dumps(found, indent=1) + "\n").encode())
-    for arch in found["arches"]:
-        ui.say(f"\n{arch['arch']}: instructions a pair of calls\n\n"
-               f"{figures.text(figures.pairs(arch))}\n\n"
-               f"{arch['arch']}: the same with the attribute, where it is granted\n\n"
-               f"{figures.text(figures.own(arch))}\n\n"
-               f"{arch['arch']}: user memory, instructions in all\n\n"
-               f"{figures.text(figures.umems(arch))}")
+    _print(found["arches"])
     ui.note(f"results: {directory}")
     problems = figures.problems(found)
-    if write and problems:
-        ui.note(f"{DOCUMENT.relative_to(paths.ROOT)} is left as it was")
+    if write and not problems:
+        paths.replace(paths.ROOT / DOCUMENT, figures.document(found).encode())
     elif write:
-        paths.replace(DOCUMENT, figures.document(found).encode())
+        ui.note(f"{DOCUMENT} is left as it was")
     for problem in problems:
         ui.say(f"FAIL  {problem}")
     rows = sum(len(arch["rows"]) + len(arch["umem"]) for arch in found["arches"])
@@ -175,6 +166,15 @@ def run(patterns=(), write: bool = False,
                   f"bench: {rows} rows, in none does the series execute an instruction "
                   "more than it may")
     return FAILED if problems else PASS
+
+
+def _print(arches):
+    for arch in arches:
+        for what, rows in (("instructions a pair of calls", figures.pairs(arch)),
+                           ("the same with the attribute, where it is granted",
+                            figures.own(arch)),
+                           ("user memory, instructions in all", figures.umems(arch))):
+            ui.say(f"\n{arch['arch']}: {what}\n\n{figures.text(rows)}")
 
 
 def _measure(cell, which, directory, outcomes):
@@ -246,9 +246,8 @@ def _figures(outcome):
     if not outcome.ok or outcome.skipped:
         raise LabError(f"{name}: {outcome}, see {outcome.directory}",
                        BOOT if outcome.hung else FAILED)
-    console = (Path(outcome.directory) / "console.log").read_text(encoding="utf-8",
-                                                                  errors="replace")
-    counted, registered, tool = pairs(console), umems(console), latencies(console)
+    counted, registered, tool = (
+        read(outcome.console) for read in (pairs, umems, latencies))
     if not counted or not registered or len(tool) != len(MODES):
         raise LabError(f"{name} printed no figures, see {outcome.directory}", FAILED)
     return counted, registered, tool

@@ -7,7 +7,7 @@ from typing import Optional
 from .. import model, paths, runner, ui
 from . import routes
 from ..source import trees
-from ..errors import FAILED, PASS, USAGE, LabError
+from ..errors import BOOT, FAILED, PASS, USAGE, LabError
 
 STOCK = "stock-suites"
 
@@ -22,8 +22,8 @@ def run(patterns=(), options: Optional[runner.Options] = None) -> int:
     print the table, and write the page if it is of all cells.
 
     Returns PASS if the series did in every row what it has to, else FAILED, or what
-    runner.status() says of a kernel or a boot that could not be had; that stock fails,
-    hangs or crashes is a result like any other.
+    runner.status() says of a kernel or a boot that could not be had; that a boot of
+    stock fails, hangs or crashes is a result like any other.
     """
     plan = model.load()
     chosen = plan.pick(patterns or ["*"])
@@ -35,13 +35,25 @@ def run(patterns=(), options: Optional[runner.Options] = None) -> int:
     if not outcomes:
         return PASS
     boots = pairs(outcomes)
-    text = routes.page(plan, boots, trees.provenance())
+    rows, text = routes.rows(boots), routes.page(plan, boots, trees.provenance())
     ui.say(text)
-    sound = all(series.results and not series.problem for _, series in boots.values())
-    _conclude(routes.rows(boots), sound, text, not patterns)
-    broken = runner.status(outcome for outcome in outcomes if outcome.tree == "series")
-    right = boots and sound and all(row.right for row in routes.rows(boots))
-    return broken or (PASS if right else FAILED)
+    wrong = [row for row in rows if not row.right]
+    for row in wrong:
+        ui.note(f"{row.suite}.{row.case} ({row.request}) in {', '.join(row.boots)}: "
+                f"{row.series}")
+    broken = runner.status(outcome for outcome in outcomes if outcome.tree == "series" or
+                           outcome.status not in (PASS, FAILED, BOOT))
+    if not broken and (wrong or not rows or
+                       not all(series.results for _, series in boots.values())):
+        broken = FAILED
+    if broken or patterns:
+        end = "not written" if broken else "not written: this is not all of it"
+    else:
+        end = "written" if paths.replace(page(), text.encode()) else "as it was"
+    ui.conclusion(f"compare: {len(rows)} rows, stock differs in "
+                  f"{sum(row.stock != routes.SAME for row in rows)}, the series is wrong "
+                  f"in {len(wrong)}; docs/routes.md {end}")
+    return broken
 
 
 def boot(plan, cells, names, options=None) -> list:
@@ -64,22 +76,6 @@ def pairs(outcomes) -> dict:
             if len(both) == 2}
 
 
-def _conclude(rows, sound, text, whole):
-    wrong = [row for row in rows if not row.right]
-    differ = sum(1 for row in rows if row.stock != routes.SAME)
-    for row in wrong:
-        ui.note(f"{row.suite}.{row.case} ({row.request}) in {', '.join(row.boots)}: "
-                f"{row.series}")
-    if wrong or not sound or not rows:
-        what = "not written"
-    elif not whole:
-        what = "not written: this is not all of it"
-    else:
-        what = "written" if paths.replace(page(), text.encode()) else "as it was"
-    ui.conclusion(f"compare: {len(rows)} rows, stock differs in {differ}, the series is "
-                  f"wrong in {len(wrong)}; docs/routes.md {what}")
-
-
 def outdated(plan, series, options=None) -> str:
     """Why the page is not what run() would write after the boots `series` (Outcomes),
     for which stock is booted; "" if it is."""
@@ -90,8 +86,5 @@ def outdated(plan, series, options=None) -> str:
     old = page().read_text(encoding="utf-8") if page().exists() else ""
     changed = [new for new, kept in zip(text.splitlines(), old.splitlines())
                if new != kept]
-    return "" if text == old else f"./lab compare writes it anew{_first(changed)}"
-
-
-def _first(lines):
-    return f", from: {lines[0]}" if lines else ""
+    first = f", from: {changed[0]}" if changed else ""
+    return "" if text == old else f"./lab compare writes it anew{first}"

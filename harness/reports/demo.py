@@ -4,7 +4,6 @@
 import contextlib
 import json
 import re
-from pathlib import Path
 from typing import Optional
 
 from .. import commands, model, runner, ui
@@ -32,23 +31,18 @@ def run(tree: str = "series", patterns=(), beside: str = "",
     chosen = [cell for cell in chosen
               if cell.demo in model.ROWS and (patterns or cell.quick)]
     jobs = [runner.Job(cell, name) for cell in chosen
-            for name in filter(None, (beside, tree))]
+            for name in dict.fromkeys(filter(None, (beside, tree)))]
     outcomes = list(runner.run(plan, jobs, options))
     if not outcomes:
         return PASS
     rows = [{**row, "tree": outcome.tree} for outcome in outcomes
-            for row in parse(_console(outcome))]
+            for row in parse(outcome.console)]
     ui.say(table(rows, bool(beside)))
     mine = [outcome for outcome in outcomes if outcome.tree == tree]
     for outcome in mine:
         commands.explain(outcome)
     ui.conclusion(conclude([row for row in rows if row["tree"] == tree], mine))
     return runner.status(mine)
-
-
-def _console(outcome):
-    console = Path(outcome.directory) / "console.log"
-    return console.read_text("utf-8", errors="replace") if console.exists() else ""
 
 
 def parse(console):
@@ -65,10 +59,8 @@ def parse(console):
 
 def table(rows, trees=False):
     """The rows as text, a line each, under a heading; with their `trees` first."""
-    lines = [_HEAD] + [_cells(row) for row in rows]
-    if trees:
-        lines = [(row["tree"], *line) for row, line in
-                 zip([{"tree": "tree"}, *rows], lines)]
+    lines = [("tree", *_HEAD)] + [(row.get("tree"), *_cells(row)) for row in rows]
+    lines = lines if trees else [line[1:] for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines)]
     text = ["  ".join(word.ljust(width) for word, width in zip(line, widths)).rstrip()
             for line in lines]

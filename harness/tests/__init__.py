@@ -4,6 +4,7 @@
 import contextlib
 import io
 import os
+import shutil
 import signal
 import stat
 import tarfile
@@ -14,6 +15,7 @@ from unittest import mock
 
 from harness import packages, paths, process
 from harness.errors import LabError
+from harness.source import trees
 
 DIRECT = "".join(f"direct {n}\n" for n in range(1, 41))
 HMM = "".join(f"hmm {n}\n" for n in range(1, 41))
@@ -32,9 +34,10 @@ class Sandbox(unittest.TestCase):
     """A test with a cache, a checkout and a PATH of its own."""
 
     def setUp(self):
-        scratch = tempfile.TemporaryDirectory(prefix="lab-test.")
-        self.addCleanup(scratch.cleanup)
-        self.top = Path(scratch.name).resolve()
+        # The same path in each test: git keeps the paths of work trees.
+        self.top = Path(_scratch.name).resolve() / "test"
+        self.top.mkdir()
+        self.addCleanup(shutil.rmtree, self.top)
         self.bin = self.top / "bin"
         self.root = self.top / "checkout"
         self.history = []
@@ -104,13 +107,25 @@ class Sandbox(unittest.TestCase):
         for name, data in _mails[key].items():
             (Path(where) / name).write_bytes(data)
 
+    def made(self, name):
+        """The path of tree `name`, copied from the first test with the same mails."""
+        key = repr((name, self.history))
+        if key in _made:
+            shutil.copytree(_made[key], paths.cache(), symlinks=True, dirs_exist_ok=True)
+        else:
+            trees.tree(name)
+            _made[key] = Path(_scratch.name) / f"made{len(_made)}"
+            shutil.copytree(paths.cache(), _made[key], symlinks=True)
+        return trees.tree(name)
+
 
 def hear_interrupts():
     """For the preexec_fn of a child: a shell's background jobs do not hear Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-_mails = {}
+_scratch = tempfile.TemporaryDirectory(prefix="lab-test.")
+_mails, _made = {}, {}
 
 
 def author(repo, history, count):

@@ -1,20 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The benchmark: figures from recorded consoles and objects, tables, judgement."""
 
-import contextlib
-import io
 import json
 import unittest
 from pathlib import Path
-from unittest import mock
 
-from harness import model, paths, process
-from harness.boot import cells, kernel
+from harness import paths, results
 from harness.reports import bench, figures
-from harness.source import fetch
-from harness.errors import BOOT, FAILED, PASS, USAGE
-from harness.results import Outcome
-from harness.tests import Sandbox
+from harness.errors import BOOT, BUILD, FAILED, PASS, USAGE
+from harness.tests.lab import Lab, ktap
 
 DATA = Path(__file__).parent / "data"
 
@@ -178,65 +172,85 @@ TOOL = "".join(f"dma mapping benchmark({mode}): threads:1 granule:1\n"
                for mode in bench.MODES)
 
 
-class Run(Sandbox):
-    def run_bench(self, figure, outcome=None, patterns=(), write=False, tool=TOOL):
-        """bench.run() on kernels whose rows have the figures figure(tree, boot)."""
-        plan = model.Matrix(
-            {"k": model.Kernel("k", "x86_64", ["bench"])},
-            {"b": model.Cell("b", "", "k", bench="suite"),
-             "other": model.Cell("other", "", "k", suites="dma*")})
+class Run(Lab):
+    FIGURES = {"base-suites": 274, "stock-suites": 281, "series-suites": 273}
 
-        def boot(cell, built, where):
-            self.assertEqual(cell.name, "b")
-            tree, _, number = where.name.partition("-")
-            (where / "b").mkdir(parents=True)
-            (where / "b" / "console.log").write_text(
+    def setUp(self):
+        super().setUp()
+        self.program("objdump", "")
+        for tree in bench.TREES.values():
+            paths.replace(paths.trees() / tree / "scripts/bloat-o-meter",
+                          b'#!/bin/sh\necho "Total: 0"\n')
+            (paths.trees() / tree / "scripts/bloat-o-meter").chmod(0o755)
+
+    def bench(self, *argv, tool=TOOL, then="", **figures_of_trees):
+        """./lab bench on kernels with these figures."""
+        for tree, figure in {**self.FIGURES, **figures_of_trees}.items():
+            self.console(f"count@{tree.replace('_', '-')}", ktap("ok a") + (
                 "# dma_map_and_unmap: direct, dma_map_phys, 0: "
-                f"{figure(tree, int(number))}000 ns, at most 9 ns for 1000 pairs\n"
-                f"{tool}{UMEM}")
-            return outcome or Outcome("b", passed=1)
-
-        self.enter(mock.patch.object(model, "load", return_value=plan))
-        self.enter(mock.patch.object(fetch, "current",
-                                     return_value=mock.Mock(version="7.3.4")))
-        self.enter(mock.patch.object(kernel, "build", side_effect=kernel.at))
-        self.enter(mock.patch.object(cells, "run", side_effect=boot))
-        self.enter(mock.patch.object(bench, "_functions", return_value={}))
-        self.enter(mock.patch.object(bench, "_growth", return_value=""))
-        self.enter(mock.patch.object(bench, "DOCUMENT", self.root / "performance.md"))
-        self.enter(mock.patch.object(paths, "ROOT", self.root))
-        self.enter(mock.patch.object(process, "run", return_value=mock.Mock(
-            stdout="one\ntwo\n")))
-        with contextlib.redirect_stdout(io.StringIO()) as out:
-            status = bench.run(patterns, write)
-        return status, out.getvalue().splitlines()
+                f"{figure}000 ns, at most 9 ns for 1000 pairs\n{tool}{UMEM}"), then)
+        return self.lab("bench", *argv)
 
     def test_good(self):
-        status, lines = self.run_bench(lambda tree, _: {"stock": 281}.get(tree, 274))
+        status, lines, _ = self.bench()
         self.assertEqual(status, PASS)
-        self.assertIn("direct  dma_map_phys          0   274    281     274"
-                      "            +7             +0              -7", lines)
+        self.assertIn("direct  dma_map_phys          0   274    281     273"
+                      "            +7             -1              -8", lines)
         self.assertTrue(lines[-1].startswith("bench: 2 rows, in none"), lines)
+        self.assertEqual(self.booted(), sorted([
+            ("base-suites", "count"), ("stock-suites", "count"),
+            ("series-suites", "count")] * 2))
+        self.assertEqual(self.built(), [("base-suites", "k"), ("stock-suites", "k"),
+                                        ("series-suites", "k")])
         kept, = paths.results().glob("*/figures.json")
-        self.assertEqual(json.loads(kept.read_text())["arches"][0]["rows"],
-                         [row([274, 274], [281, 281], [274, 274])])
-        self.assertFalse((self.root / "performance.md").exists())
+        found = json.loads(kept.read_text())
+        self.assertEqual(found["arches"][0]["rows"],
+                         [row([274, 274], [281, 281], [273, 273])])
+        self.assertEqual((found["version"], found["arches"][0]["compiler"]),
+                         ("7.3.4", "gcc 12"))
+        self.assertFalse((self.root / "docs/performance.md").exists())
 
     def test_write(self):
-        self.run_bench(lambda *_: 274, write=True)
+        self.bench("--write")
         self.assertIn("| direct | dma_map_phys |         0 |  274 |",
-                      (self.root / "performance.md").read_text())
+                      (self.root / "docs/performance.md").read_text())
 
-    def test_write_of_bad_figures(self):
-        status, _ = self.run_bench(lambda tree, _: 275 if tree == "series" else 274,
-                                   write=True)
-        self.assertEqual(status, FAILED)
-        self.assertFalse((self.root / "performance.md").exists())
+    def test_more_than_without(self):
+        """It fails, and the page stays as it was."""
+        status, lines, err = self.bench("--write", series_suites=275)
+        self.assertEqual((status, lines[-2:]), (FAILED, [
+            "FAIL  x86_64: direct, dma_map_phys, 0: 1 instructions more than in base",
+            "bench: 1 of 2 rows are not as they have to be"]))
+        self.assertIn("docs/performance.md is left as it was", err)
+        self.assertFalse((self.root / "docs/performance.md").exists())
 
     def test_no_figures(self):
-        for figure, tool in ((lambda *_: "x", TOOL), (lambda *_: 1, "")):
-            with self.fails(FAILED, "printed no figures"):
-                self.run_bench(figure, tool=tool)
+        for words in ({"tool": ""}, {"base_suites": "x"}):
+            status, _, err = self.bench(**words)
+            self.assertEqual(status, FAILED)
+            self.assertIn("printed no figures", err[-1])
+
+    def test_two_boots_differ(self):
+        then = (f"[ -e {self.top}/first ] && echo '# dma_map_and_unmap: direct, "
+                "dma_map_phys, 0: 275000 ns, at most 9 ns for 1000 pairs'; "
+                f"touch {self.top}/first")
+        status, lines, _ = self.bench("-j1", then=then)
+        self.assertEqual(status, FAILED)
+        self.assertIn("base gives 274 and 275 in two boots", lines[-2])
+
+    def test_boot_fails(self):
+        """There are no tables of half of the boots."""
+        self.assertEqual(self.bench(then="exit 1")[0], BOOT)
+        self.assertEqual(self.bench(then="echo '    ok 2 b # SKIP none'")[0], FAILED)
+        self.broken("k@stock-suites")
+        status, out, err = self.bench()
+        self.assertEqual((status, out), (BUILD, []))
+        self.assertIn("build k from stock-suites", err[-1])
+
+    def test_dry_run(self):
+        status, out, _ = self.bench("--dry-run")
+        self.assertEqual((status, len(out), self.boots()), (PASS, 6, []))
+        self.assertEqual(results.runs(), [])
 
     def test_a_row_of_one_boot(self):
         found = bench._rows({"base": [{}, {("direct", "c", "0"): 7}]})
@@ -244,26 +258,8 @@ class Run(Sandbox):
                                   "base": [None, 7]}])
 
     def test_usage(self):
-        for words, arguments in (("count instructions", {"patterns": ["other"]}),
-                                 ("--write", {"patterns": ["b"], "write": True}),
-                                 ("no cell 'x'", {"patterns": ["x"]})):
-            with self.fails(USAGE, words):
-                self.run_bench(lambda *_: 1, **arguments)
-
-    def test_more(self):
-        status, lines = self.run_bench(lambda tree, _: {"series": 275}.get(tree, 274))
-        self.assertEqual(status, FAILED)
-        self.assertEqual(lines[-2:], [
-            "FAIL  x86_64: direct, dma_map_phys, 0: 1 instructions more than in base",
-            "bench: 1 of 2 rows are not as they have to be"])
-
-    def test_two_boots_differ(self):
-        status, lines = self.run_bench(lambda _, number: 273 + number)
-        self.assertEqual(status, FAILED)
-        self.assertIn("base gives 274 and 275 in two boots", lines[-2])
-
-    def test_boot_fails(self):
-        with self.fails(BOOT, "b of base-suites", "hung"):
-            self.run_bench(lambda *_: 1, Outcome("b", problem="it hung", hung=True))
-        with self.fails(FAILED, "1 skipped"):
-            self.run_bench(lambda *_: 1, Outcome("b", passed=1, skipped=1))
+        for words, *argv in (("count instructions", "one"), ("no cell 'x'", "x"),
+                             ("--write", "count", "--write")):
+            status, _, err = self.bench(*argv)
+            self.assertEqual((status, self.boots()), (USAGE, []))
+            self.assertIn(words, err[0])

@@ -1,26 +1,20 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""./lab compare: what two kernels did, as a table that says the same every time."""
+"""The route table: what two kernels did, in words that are the same every time."""
 
-import contextlib
-import io
 import tempfile
 import unittest
 from collections import Counter
 from pathlib import Path
 from unittest import mock
 
-from harness import model
-from harness.boot import cells, kernel
-from harness.reports import compare, routes
-from harness.source import trees
-from harness.errors import FAILED, PASS, USAGE
+from harness.reports import routes
+from harness.errors import USAGE
 from harness.results import Outcome
 from harness.reports.routes import EARLY, MAPPED, REFUSED, SAME, Boot, Result
 from harness.tests import Sandbox
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DATA = Path(__file__).parent / "data" / "compare"
-OUTCOME = Outcome("cell", 1, 2, 3)
 
 
 def route(**numbers):
@@ -178,7 +172,8 @@ class Read(unittest.TestCase):
     """The KTAP of a boot of stock, of which one suite is left."""
 
     def setUp(self):
-        self.boot = routes.read(DATA, Outcome("x86_64", 64, 65, 248, "a problem"))
+        self.boot = routes.read(DATA, Outcome(
+            "x86_64", passed=64, failed=65, skipped=248, problem="a problem"))
 
     def case(self, name):
         return self.boot.results["dma_debug", name]
@@ -210,7 +205,7 @@ class Read(unittest.TestCase):
     def read(self, text):
         with tempfile.TemporaryDirectory() as scratch:
             (Path(scratch) / "ktap.log").write_text(text)
-            return routes.read(Path(scratch), OUTCOME).results
+            return routes.read(Path(scratch), Outcome("x86_64", passed=1, failed=2, skipped=3)).results
 
     def test_expressions(self):
         """What the source of the suites looks like is not in the results."""
@@ -243,105 +238,3 @@ class Untested(Sandbox):
             (self.root / "routes.toml").write_text(text)
             with self.fails(USAGE, "routes.toml", *words):
                 routes.untested()
-
-
-MATRIX = '''
-[kernel.k]
-arch = "x86_64"
-[cell.one]
-what = "the first"
-kernel = "k"
-suites = "dma*"
-[cell.two]
-what = "the second"
-kernel = "k"
-suites = "dma*"
-[cell.three]
-what = "a demo"
-kernel = "k"
-demo = "plain"
-'''
-KEY = ("dma_direct", "dma_map_x")
-
-
-class Compare(Sandbox):
-    """Whole runs, with the boots replaced by what the test says of them."""
-
-    def setUp(self):
-        super().setUp()
-        (self.root / "matrix.toml").write_text(MATRIX)
-        (self.root / "routes.toml").write_text("[[untested]]\nroute = '`r` of d'\n"
-                                               "stock = 's | S'\n"
-                                               "series = 't'\nwhy = 'w'\n")
-        self.page = self.root / "docs/routes.md"
-        self.boots = {"stock-suites": {"one": Boot({KEY: {"": UNTRACED}}),
-                                       "two": Boot({KEY: {"": PASSED}})},
-                      "series": {"one": Boot({KEY: {"": REFUSAL}}, counts="1 passed"),
-                                 "two": Boot({KEY: {"": PASSED}})}}
-        self.build = self.enter(mock.patch.object(
-            kernel, "build", side_effect=lambda which, name: kernel.at(which, name)))
-        self.enter(mock.patch.object(cells, "run", return_value=OUTCOME))
-        self.enter(mock.patch.object(trees, "provenance", lambda: "stock is Linux"))
-        self.enter(mock.patch.object(compare, "boot_all", side_effect=lambda plan, chosen,
-                                     name: {cell.name: self.boots[name][cell.name]
-                                            for cell in chosen}))
-        self.out = self.enter(contextlib.redirect_stdout(io.StringIO()))
-
-    def last(self):
-        return self.out.getvalue().splitlines()[-1]
-
-    def test_good(self):
-        self.boots["series"]["two"].results["dma_direct", "dma_map_y"] = {"": SKIPPED}
-        self.assertEqual(compare.run(), PASS)
-        self.assertEqual(self.last(), "compare: 2 rows, stock differs in 1, the series "
-                         "is wrong in 0; docs/routes.md written")
-        text = self.page.read_text()
-        for line in ("| `dma_map_x` | - | one | no trace event | refused cleanly |",
-                     "| `dma_map_x` | - | two | the same | mapped as before |",
-                     r"| `r` of d | s \| S | t | w |", "stock is Linux",
-                     "| `dma_direct.dma_map_y` | needs luck |",
-                     "| one | the first |  | 1 passed |"):
-            self.assertIn(line, text)
-        self.assertNotIn("$", text)
-        self.assertIn(text, self.out.getvalue())
-        self.assertEqual(compare.run(), PASS)
-        self.assertEqual(self.last().rpartition(" ")[2], "was")
-        self.assertEqual(self.page.read_text(), text)
-
-    def test_stock_may_break(self):
-        self.boots["stock-suites"]["one"] = Boot(problem="the kernel panicked")
-        self.assertEqual(compare.run(), PASS)
-        self.assertIn("not reached: the kernel panicked", self.page.read_text())
-
-    def test_series_wrong(self):
-        for boot in (Boot({KEY: {"": UNTRACED}}), Boot(),
-                     Boot({KEY: {"": PASSED}}, problem="the kernel complained")):
-            self.boots["series"]["two"] = boot
-            self.assertEqual(compare.run(), FAILED)
-            self.assertIn("not written", self.last())
-            self.assertFalse(self.page.exists())
-
-    def test_some_cells(self):
-        self.assertEqual(compare.run(["one"]), PASS)
-        self.assertIn("not written: this is not all of it", self.last())
-        self.assertFalse(self.page.exists())
-        with self.fails(USAGE, "not all of these cells"):
-            compare.run(["t*"])
-
-    def test_gaps(self):
-        series = self.boots["series"]
-        self.assertIn("dma_map_x is missing; boot one is missing", compare.gaps(series))
-        compare.run()
-        self.assertEqual(compare.gaps(series), "")
-        self.assertEqual(compare.gaps({"two": series["two"]}), "")
-        self.assertEqual(compare.gaps({"two": Boot({("dma_direct", "new"): {}})}),
-                         "new is missing; there is no dma_map_x: ./lab compare writes it "
-                         "anew")
-
-    def test_outdated(self):
-        plan, series = model.load(), self.boots["series"]
-        self.assertTrue(compare.outdated(plan, series))
-        compare.run()
-        self.assertEqual(compare.outdated(plan, dict(reversed(series.items()))), "")
-        self.boots["stock-suites"]["one"] = series["one"]
-        self.assertIn("the same", compare.outdated(plan, series))

@@ -1,18 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The demo: a table of what the guest measured, and one sentence on it."""
 
-import contextlib
-import io
 import unittest
 from pathlib import Path
-from unittest import mock
 
-from harness import model
-from harness.boot import cells, kernel
 from harness.reports import demo
-from harness.errors import BOOT, FAILED, PASS
+from harness.errors import BOOT, BUILD, FAILED, PASS, USAGE
 from harness.results import Outcome
-from harness.tests import Sandbox
+from harness.tests.lab import Lab
 
 DATA = Path(__file__).parent / "data"
 BOOTS = ("plain", "force", "beyond")
@@ -35,7 +30,7 @@ class Rows(unittest.TestCase):
     def test_table(self):
         lines = demo.table(rows(*BOOTS)).splitlines()
         self.assertEqual(len(lines), 2 + 1 + 9)     # blank, heading, rule
-        self.assertEqual(lines[1].split("  ")[0].strip(), "boot")
+        self.assertEqual(lines[1].split("  ")[0].strip(), "scenario")
         starts = [lines[1].index(word) for word in demo._HEAD]
         for line in lines[3:]:
             self.assertEqual(line, line.rstrip())
@@ -57,7 +52,7 @@ class Rows(unittest.TestCase):
         self.assertIn("REQUIRE_COHERENT  -     -EOPNOTSUPP", demo.table([row]))
 
     def test_no_rows(self):
-        self.assertIn("boot", demo.table([]))
+        self.assertIn("scenario", demo.table([]))
 
     def test_conclude(self):
         good = [Outcome(f"demo-{name}", passed=3) for name in BOOTS]
@@ -65,47 +60,81 @@ class Rows(unittest.TestCase):
             demo.conclude(rows(*BOOTS), good),
             "demo: 9 rows as expected: 2 plain mappings corrupt data silently, 4 that "
             "have to stay coherent are refused instead")
-        bad = [good[0], Outcome("demo-force", 1, 1), Outcome("demo-beyond", hung=True)]
+        bad = [good[0], Outcome("demo-force", passed=1, failed=1), Outcome("demo-beyond")]
         self.assertEqual(
             demo.conclude(rows("plain", "without"), bad),
             "demo: not as it has to be: 1 rows, in demo-force, demo-beyond")
 
 
-class Run(Sandbox):
-    def run_demo(self, consoles):
-        """demo.run() with the given console and Outcome of each cell."""
-        plan = model.Matrix({"k": model.Kernel("k", "x86_64")}, {
-            name: model.Cell(name, "", "k", demo="force", quick=True) for name in consoles})
-        plan.cells["other"] = model.Cell("other", "", "k", suites="dma*")
+class Run(Lab):
+    MATRIX = '[kernel.k]\narch = "x86_64"\n' + "".join(
+        f'[cell.demo-{name}]\nwhat = ""\nkernel = "k"\nargs = ["cell=demo-{name}"]\n'
+        f'{kind}\nquick = {quick}\n' for name, kind, quick in (
+            ("plain", 'demo = "plain"', "true"), ("force", 'demo = "force"', "true"),
+            ("beyond", 'demo = "beyond"', "true"), ("slow", 'demo = "plain"', "false"),
+            ("virtio", 'demo = "virtio"', "true"), ("suites", 'suites = "x"', "true")))
 
-        def boot(cell, _built, where):
-            log, outcome = consoles[cell.name]
-            (where / cell.name).mkdir()
-            (where / cell.name / "console.log").write_bytes(
-                (DATA / f"demo-{log}.log").read_bytes())
-            return outcome
+    def setUp(self):
+        super().setUp()
+        for name in BOOTS:
+            self.console(f"demo-{name}", self.recorded(name))
 
-        self.enter(mock.patch.object(model, "load", return_value=plan))
-        self.enter(mock.patch.object(kernel, "build"))
-        self.enter(mock.patch.object(cells, "run", side_effect=boot))
-        with contextlib.redirect_stdout(io.StringIO()) as out:
-            status = demo.run()
-        return status, out.getvalue().splitlines()
+    def recorded(self, name):
+        return (DATA / f"demo-{name}.log").read_text(encoding="utf-8")
 
     def test_good(self):
-        status, lines = self.run_demo({name: (name, Outcome(name, 3)) for name in BOOTS})
-        self.assertEqual(status, PASS)
-        self.assertTrue(lines[-1].startswith("demo: 9 rows as expected"))
-        self.assertEqual(kernel.build.call_count, 1)
+        status, out, _ = self.lab("demo")
+        self.assertEqual((status, out[-1]), (PASS, "demo: 9 rows as expected: 2 plain "
+                         "mappings corrupt data silently, 4 that have to stay coherent "
+                         "are refused instead"))
+        self.assertEqual(self.booted(), [("series", f"demo-{name}")
+                                         for name in sorted(BOOTS)])
+        self.assertEqual(self.built(), [("series", "k")])
+        self.assertEqual(out[:-2], demo.table(rows(*BOOTS)).splitlines())
 
-    def test_bad(self):
-        status, lines = self.run_demo({"a": ("plain", Outcome("a", 3)),
-                                       "b": ("without", Outcome("b", 1, 1))})
-        self.assertEqual(status, FAILED)
-        self.assertIn("this kernel does not have the attribute", "\n".join(lines))
-        self.assertEqual(lines[-1], "demo: not as it has to be: 1 rows, in b")
+    def test_tree(self):
+        """The option is passed on: that kernel is built, and its rows are shown."""
+        self.console("demo-force@stock", self.recorded("without"))
+        status, out, _ = self.lab("demo", "--tree", "stock", "demo-force")
+        self.assertEqual((status, self.built(), self.booted()),
+                         (FAILED, [("stock", "k")], [("stock", "demo-force")]))
+        self.assertIn("this kernel does not have the attribute", out[4])
+        self.assertIn("      demo_force.verbs_refused", out)
+        self.assertEqual(out[-1], "demo: not as it has to be: 2 rows, in demo-force")
+
+    def test_beside(self):
+        """Both trees in one table; only one of them is judged."""
+        self.console("demo-force@stock", self.recorded("without"))
+        status, out, _ = self.lab("demo", "--beside", "stock", "demo-force")
+        self.assertEqual(status, PASS)
+        self.assertEqual([line.split()[:3] for line in out[1:2] + out[3:9]], [
+            ["tree", "scenario", "mapping"], ["stock", "force", "plain"],
+            ["stock", "force", "REQUIRE_COHERENT"], ["stock", "force", "ibv_reg_mr"],
+            ["series", "force", "plain"], ["series", "force", "REQUIRE_COHERENT"],
+            ["series", "force", "ibv_reg_mr"]])
+        self.assertTrue(out[-1].startswith("demo: 3 rows as expected"))
+        self.boots()
+        self.lab("demo", "--beside", "series", "demo-force")
+        self.assertEqual(self.booted(), [("series", "demo-force")])
+
+    def test_chosen(self):
+        self.console("demo-slow", self.recorded("plain"))
+        self.assertEqual(self.lab("demo", "demo-slow", "demo-force")[0], PASS)
+        self.assertEqual(self.booted(), [("series", "demo-force"), ("series", "demo-slow")])
+        for name in ("demo-suites", "demo-virtio"):
+            status, _, err = self.lab("demo", name)
+            self.assertEqual((status, self.boots()), (USAGE, []))
+            self.assertIn("./lab boot", err[0])
 
     def test_hung(self):
-        status, _ = self.run_demo({"a": ("plain", Outcome("a", 2, 1)),
-                                   "b": ("force", Outcome("b", hung=True))})
-        self.assertEqual(status, BOOT)
+        self.console("demo-beyond", "", "exit 1")
+        status, out, _ = self.lab("demo")
+        self.assertEqual((status, out[-1]),
+                         (BOOT, "demo: not as it has to be: 0 rows, in demo-beyond"))
+
+    def test_not_built(self):
+        self.broken("k")
+        status, out, _ = self.lab("demo")
+        self.assertEqual((status, out[-1]), (
+            BUILD, "demo: not as it has to be: 0 rows, in demo-plain, demo-force, "
+            "demo-beyond"))

@@ -22,7 +22,7 @@ class Refresh(Sandbox):
                    ("dma: one\n\nWhy it is so.\n\nDétails.",
                     {"kernel/dma/direct.c": edited(BASED, 20, "one")}),
                    ("mm: two", {"mm/hmm.c": edited(HMM, 20, "two"), "mm/new.c": "n\n"}))
-        self.where = trees.tree("series")
+        self.where = self.made("series")
 
     def git(self, *args, **kw):
         return process.git(*args, cwd=self.where, check_status=1, **kw).stdout.strip()

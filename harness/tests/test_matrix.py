@@ -98,10 +98,6 @@ class Matrix(Sandbox):
             self.refused('suites = "dma*"', text, "cell.plain",
                          "either suites, bench or demo")
 
-    def test_events_without_demo(self):
-        self.refused('suites = "dma*"', 'suites = "dma*"\nevents = true', "cell.plain",
-                     "events want demo")
-
     def test_not_toml(self):
         self.refused("[cell.plain]", "[cell.plain", "line")
 

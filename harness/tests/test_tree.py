@@ -15,6 +15,10 @@ BASE, SERIES = model.SERIES["base"], model.SERIES["series"]
 BASED = edited(DIRECT, 5, "based")
 ONE = edited(BASED, 20, "one")
 TWO = edited(HMM, 20, "two")
+# What else comes with the suites.
+SUITES = ("include/kunit/dma.h", "kernel/dma/Kconfig", "kernel/dma/Makefile",
+          "drivers/infiniband/Kconfig", "drivers/infiniband/core/Makefile",
+          "drivers/infiniband/core/tests/suite.c")
 
 
 class Trees(Sandbox):
@@ -99,7 +103,7 @@ class Making(Trees):
         self.assertEqual(self.git("rev-parse", "HEAD"), first)
 
     def test_nothing_to_do(self):
-        trees.tree("series")
+        self.made("series")
         changed = self.ageing()
         with mock.patch.object(trees, "_am", side_effect=AssertionError):
             trees.tree("series")
@@ -137,7 +141,7 @@ class Making(Trees):
         self.assertEqual(trees.commits(), [])
 
     def test_half_a_work_tree_is_made_again(self):
-        where = trees.tree("series")
+        where = self.made("series")
         (where / "COPYING").unlink()
         admin = paths.trees() / "stock/.git/worktrees/series"
         (admin / "locked").write_text("initializing\n")
@@ -179,14 +183,14 @@ class Making(Trees):
 
 class Moving(Trees):
     def test_only_changed_files_are_written(self):
-        trees.tree("series")
+        self.made("series")
         changed = self.ageing()
         self.change_mail()
         self.assertIn("zwei\n", (trees.tree("series") / "mm/hmm.c").read_text())
         self.assertEqual(changed(), ["mm/hmm.c"])
 
     def test_base_changes(self):
-        trees.tree("base"), trees.tree("series")
+        self.made("series"), trees.tree("base")
         changed = {name: self.ageing(name) for name in trees.NAMES}
         path = BASE.mails()[0]
         path.write_text(path.read_text().replace("+based", "+rebased"))
@@ -195,7 +199,7 @@ class Moving(Trees):
                          [[], ["kernel/dma/direct.c"], ["kernel/dma/direct.c"]])
 
     def test_another_stock(self):
-        trees.tree("series")
+        self.made("series")
         changed = {name: self.ageing(name) for name in ("stock", "series")}
         os.environ["LINUX_TARBALL"] = str(self.kernel("7.3.5", COPYING="GPL\n"))
         trees.tree("series")
@@ -210,7 +214,7 @@ class Moving(Trees):
         self.assertEqual(changed(), ["COPYING", "Makefile"])
 
     def test_does_not_apply(self):
-        trees.tree("series")
+        self.made("series")
         head, changed = self.git("rev-parse", "HEAD"), self.ageing()
         self.change_mail(2, "-hmm 20\n", "-hmm twenty\n")
         with self.fails(APPLY, "series/0002-mm-two.patch", "mm/hmm.c", "line 17"):
@@ -240,7 +244,7 @@ class Moving(Trees):
 class OwnWork(Trees):
     def setUp(self):
         super().setUp()
-        trees.tree("series")
+        self.made("series")
         self.old = self.git("rev-parse", "HEAD")
 
     def test_commits_are_left_alone(self):
@@ -337,7 +341,8 @@ class Suites(Trees):
         self.mails(SERIES.path, ("dma: three", {
             "kernel/dma/tests/Makefile": "obj-y += suite.o\n",
             "kernel/dma/tests/suite.c": "suite\n",
-            "kernel/dma/.kunitconfig": "CONFIG_KUNIT=y\n"}))
+            "kernel/dma/.kunitconfig": "CONFIG_KUNIT=y\n",
+            **{path: "tests\n" for path in SUITES}}))
         benchmarks = self.root / "guest/benchmark"
         benchmarks.mkdir(parents=True)
         (benchmarks / "b_kunit.c").write_text("benchmark\n")
@@ -398,6 +403,8 @@ class Suites(Trees):
             self.assertIn("\nu32 dma_debug_error_count;\n",
                           (where / "kernel/dma/debug.c").read_text())
             self.assertTrue((where / "kernel/dma/.kunitconfig").exists())
+            for path in SUITES:
+                self.assertEqual((where / path).read_text(), "tests\n")
 
     def test_benchmarks_with_the_series(self):
         where = trees.tree("series-suites")
@@ -422,7 +429,7 @@ class Suites(Trees):
 
 class Visit(Trees):
     def test_patch_by_patch(self):
-        trees.tree("series")
+        self.made("series")
         (one, _), (two, _) = trees.commits()
         where = trees.visit(one)
         self.assertEqual((where / "kernel/dma/direct.c").read_text(), ONE)

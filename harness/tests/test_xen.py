@@ -6,13 +6,12 @@ import os
 import shutil
 import subprocess
 import unittest
-from unittest import mock
 
 from harness import paths
-from harness.boot import cells, kernel, qemu, xen
-from harness.errors import FETCH
-from harness.model import Cell, Kernel
+from harness.boot import xen
+from harness.errors import BOOT, FETCH, PASS
 from harness.tests import Sandbox
+from harness.tests.lab import Lab, option
 
 DEB = "xen-hypervisor-4.17-amd64_4.17.5_amd64.deb"
 
@@ -75,39 +74,61 @@ class Hypervisor(Sandbox):
             xen.hypervisor()
 
 
-class Command(Sandbox):
-    def test_command(self):
-        self.program("qemu-system-x86_64", "")
+class Boot(Lab):
+    """A cell that boots as dom0."""
+
+    MATRIX = """
+[kernel.k]
+arch = "x86_64"
+[cell.one]
+what = ""
+kernel = "k"
+memory = "5G"
+xen = ["dom0_mem=1G,max:1G"]
+args = ["cell=one", "swiotlb=force,track_hiwater"]
+devices = ["edu"]
+suites = "dma*"
+[cell.two]
+what = ""
+kernel = "k"
+xen = ["dom0_mem=1G"]
+args = ["cell=two"]
+demo = "xen"
+"""
+
+    def setUp(self):
+        super().setUp()
         (self.top / "xen").write_bytes(b"\x7fELF")
         os.environ["XEN"] = str(self.top / "xen")
-        built = kernel.Build(Kernel("k", "x86_64"), self.top, self.top / "build")
-        cell = Cell("c", "", "k", memory="5G", xen=["dom0_mem=1G,max:1G"],
-                    args=["swiotlb=force,track_hiwater"], devices=["edu"])
-        cmd = cells.command(cell, built, self.top, ["demo=xen"], self.top / "initramfs")
+
+    def test_command(self):
+        self.assertEqual(self.lab("boot", "one")[0], PASS)
+        argv, = self.boots()
+        image = paths.builds("series") / "k/arch/x86/boot/bzImage"
         # One word of QEMU's: modules with their arguments, separated by commas.
-        self.assertEqual(cmd[cmd.index("-initrd") + 1],
-                         f"{built.image} console=hvc0 panic=-1 demo=xen "
-                         f"swiotlb=force,,track_hiwater,{self.top / 'initramfs'}")
-        self.assertEqual(cmd[cmd.index("-append") + 1],
-                         " ".join([*qemu.XEN, "dom0_mem=1G,max:1G"]))
-        self.assertEqual(cmd[cmd.index("-m") + 1], "5G")
-        self.assertEqual(cmd[cmd.index("-kernel") + 1],
-                         str(paths.downloads() / "xen"))
-        self.assertNotIn("qboot.rom", cmd)
-        self.assertEqual(cmd[cmd.index("-device") + 1], "edu")
+        self.assertEqual(option(argv, "-initrd"),
+                         f"{image} console=hvc0 panic=-1 kunit.filter_glob=dma* "
+                         "kunit_shutdown=reboot cell=one swiotlb=force,,track_hiwater")
+        for name, value in (("-append", "com1=115200,8n1 console=com1 loglvl=error "
+                             "guest_loglvl=error dom0_mem=1G,max:1G"), ("-m", "5G"),
+                            ("-kernel", str(paths.downloads() / "xen")),
+                            ("-device", "edu"), ("-accel", "tcg"), ("-cpu", "qemu64")):
+            self.assertEqual(option(argv, name), value)
+        self.assertNotIn("qboot.rom", argv)
+        self.lab("boot", "two")
+        argv, = self.boots()
+        self.assertTrue(option(argv, "-initrd").endswith(
+            f"demo=xen cell=two,{paths.builds('series')}/k/guest/initramfs.cpio"))
 
     def test_console(self):
         """What kunit.py is given has one CR a line, so no empty lines."""
-        self.program("qemu-system-x86_64", r"printf 'KTAP version 1\r\r\n1..1\r\r\n'")
-        self.enter(mock.patch.object(xen, "hypervisor", return_value="xen"))
-        built = kernel.Build(Kernel("k", "x86_64"), self.top, self.top / "build")
-        built.image.parent.mkdir(parents=True)
-        built.image.write_text("")
-        (built.dir / ".config").write_text("")
-        cell = Cell("c", "", "k", xen=["dom0_mem=1G"], suites="dma*")
-        outcome = cells.run(cell, built, self.top)
-        self.assertTrue(outcome.hung)
-        self.assertEqual((self.top / "c/console.log").read_bytes(),
-                         b"KTAP version 1\r\n1..1\r\n")
-        command = (self.top / "c/command").read_text()
-        self.assertIn("kunit.filter_glob=dma* kunit_shutdown=reboot", command)
+        self.console("one", "KTAP version 1\r\r\n1..1\r\r\n")
+        self.assertEqual(self.lab("boot", "one")[0], BOOT)
+        console, = paths.results().glob("*/one/console.log")
+        self.assertEqual(console.read_bytes(), b"KTAP version 1\r\n1..1\r\n")
+
+    def test_no_xen(self):
+        """It fails what needs it, and says what to do."""
+        (self.top / "xen").unlink()
+        status, out, _ = self.lab("boot", "one")
+        self.assertEqual((status, "XEN=" in out[0]), (FETCH, True))
