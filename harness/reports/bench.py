@@ -145,7 +145,7 @@ def run(patterns=(), write: bool = False,
     if not outcomes:
         return PASS
     directory = Path(outcomes[0].directory).parent
-    found: dict = {"version": re.match(r"[\d.]+", outcomes[0].version)[0], "boots": BOOTS, "arches": [
+    found: dict = {"version": re.findall(r"^[\d.]+", outcomes[0].version)[0], "boots": BOOTS, "arches": [
         _measure(cell, plan.kernel_of(cell), directory,
                  [outcome for outcome in outcomes if outcome.cell == cell.name])
         for cell in chosen]}

@@ -119,7 +119,7 @@ def _save(name):
     """Keep the branch `name`, what its work tree is at and what is not committed
     there under refs/lab/saved/; returns the names of the refs."""
     where, index = paths.trees() / name, paths.trees() / "saved.index"
-    heads = [resolve(f"refs/heads/{name}")]
+    heads: list = [resolve(f"refs/heads/{name}")]
     if where.exists():
         at = git("rev-parse", "HEAD", cwd=where)
         # Unlike git stash, this works in the middle of a conflict, and takes new files.
@@ -205,7 +205,8 @@ def visit(commit: str) -> Path:
 def _settle(name, commit, reset=False):
     """Bring branch and work tree `name` to `commit`, which is what it is made of now,
     unless there is own work; returns the commit id of the branch."""
-    head, exists = resolve(f"refs/heads/{name}"), _sound(name)
+    head: Any = resolve(f"refs/heads/{name}")
+    exists = _sound(name)
     last, changed = _made(name, head), exists and dirty(name)
     own = changed or head not in (None, commit, last)
     ahead = own and not reset and commit in (head, last)
