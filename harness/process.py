@@ -129,8 +129,7 @@ def _start(cmd, **popen):
     except FileNotFoundError as err:
         if popen["cwd"] and not os.path.isdir(popen["cwd"]):
             raise LabError(f"{popen['cwd']} is not a directory", ENVIRONMENT) from err
-        from . import packages
-        raise LabError(f"{cmd[0]} is missing: {packages.advice(cmd[0])}",
+        raise LabError(f"{cmd[0]} is missing: ./lab doctor names its package",
                        ENVIRONMENT) from err
     except OSError as err:
         if err.errno == errno.ENOSPC:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The mails of the series: they apply, are what refresh writes, and have good style."""
 
+import concurrent.futures
 from collections.abc import Iterator
 
-from .. import model, ui
+from .. import model, packages, ui
 from ..errors import APPLY, BUILD, STYLE, LabError
 from ..source import mails, trees
 from . import Finding, checkpatch, virtio
@@ -25,8 +26,10 @@ def findings() -> Iterator[Finding]:
     changes = mails.outdated(series)
     yield Finding("series/ is what ./lab refresh writes",
                   f"{', '.join(changes)} would change" if changes else "", STYLE)
-    for mail in series.letters():
-        said = checkpatch.complaints(mail)
+    letters = series.letters()
+    with concurrent.futures.ThreadPoolExecutor(packages.jobs()) as pool:
+        complaints = list(pool.map(checkpatch.complaints, letters))
+    for mail, said in zip(letters, complaints):
         yield Finding(f"checkpatch and codespell: {mail.name}",
                       f"{len(said)} complaints, the first: {said[0]}" if said else "",
                       STYLE)

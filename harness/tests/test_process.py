@@ -64,7 +64,7 @@ class Run(Sandbox):
                         check_status=BUILD, what="kernel")
 
     def test_missing_program(self):
-        with self.fails(ENVIRONMENT, "sudo apt-get install qemu-system-x86"):
+        with self.fails(ENVIRONMENT, "is missing", "./lab doctor"):
             process.run(["qemu-system-x86_64"], env={"PATH": "/nonexistent"})
 
     def test_missing_directory(self):
