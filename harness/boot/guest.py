@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from .. import packages, paths, process, ui
+from ..source import fetch
 from . import kernel
 from ..errors import BUILD, LabError
 
@@ -51,7 +52,7 @@ def _archive(built, name, fill):
                 (root / directory).mkdir(parents=True, exist_ok=True)
             fill(built, work, root, log)
             if name == "shell":
-                shutil.copy(shutil.which("busybox"), root / "bin/busybox")
+                shutil.copy(_busybox(built.kernel.target, work), root / "bin/busybox")
             _pack(root, archive, log)
     return archive
 
@@ -94,3 +95,14 @@ def _pack(root, archive, log):
     if done.returncode:
         raise LabError(f"cpio: {process.last_line(done.stdout)} (log: {log})", BUILD)
     partial.replace(archive)
+
+
+def _busybox(arch, work):
+    """The path of a static busybox for the architecture `arch`."""
+    if arch.native:
+        return shutil.which("busybox")
+    with paths.lock("trees"):
+        deb = fetch.package({"package": "busybox-static", "arch": arch.debian,
+                             "suite": "bookworm", "out": "./lab boot needs no shell"})
+    process.run(["dpkg-deb", "-x", deb, work / "busybox"], check_status=BUILD)
+    return work / "busybox/bin/busybox"

@@ -260,13 +260,17 @@ def _from_package(deb):
 
 
 def package(base: dict) -> Path:
-    """The .deb of base["package"]: the newest in downloads(), or else fetched from
-    base["suite"] of Debian's archive.  LabError FETCH ends with base["out"], if
+    """The .deb of base["package"], for base["arch"] if that is given: the newest in
+    downloads(), or else fetched from base["suite"] of Debian's archive.  LabError FETCH ends with base["out"], if
     given, in place of ways_out()."""
     packages.need("source")
-    debs = sorted(paths.downloads().glob(f"{base['package']}_*.deb"),
+    debs = sorted(paths.downloads().glob(_pattern(base)),
                   key=lambda deb: deb.stat().st_mtime)
     return _intact(debs[-1], base) if debs else _download(base)[0]
+
+
+def _pattern(base):
+    return f"{base['package'].partition(':')[0]}_*{base.get('arch', '')}.deb"
 
 
 def _out(base):
@@ -300,7 +304,7 @@ def _download(base):
     paths.remove(partial)
     with paths.guard(partial):
         partial.mkdir()
-    env = {"APT_CONFIG": _private_apt(paths.downloads() / "apt", base["suite"]),
+    env = {"APT_CONFIG": _private_apt(paths.downloads() / "apt", base),
            "LC_ALL": "C"}
     log = paths.downloads() / "apt.log"
     paths.remove(log)
@@ -308,11 +312,11 @@ def _download(base):
         _apt(["-o", "APT::Update::Error-Mode=any", "update"], base, log, env=env)
         offer = _apt(["--print-uris", "download", base["package"]], base, log, env=env,
                      cwd=partial)
-        for deb in paths.downloads().glob(f"{base['package']}_*.deb"):
+        for deb in paths.downloads().glob(_pattern(base)):
             if f" {deb.name} " in offer:
                 return _intact(deb, base), False
         _apt(["download", base["package"]], base, log, env=env, cwd=partial)
-    debs = sorted(partial.glob(f"{base['package']}_*.deb"))
+    debs = sorted(partial.glob(_pattern(base)))
     if not debs:
         raise LabError(f"apt fetched no {base['package']} (log: {log}); {_out(base)}",
                        FETCH)
@@ -360,8 +364,8 @@ def _archive():
                    FETCH)
 
 
-def _private_apt(where, suite):
-    """Make an apt configuration in `where` that knows `suite` of Debian's archive
+def _private_apt(where, base):
+    """Make an apt configuration in `where` that knows a suite of Debian's archive
     and nothing else of this machine but how it reaches the network."""
     uri = _archive()
     paths.remove(where)
@@ -371,7 +375,7 @@ def _private_apt(where, suite):
     # Without it apt takes the keys that this machine trusts anyway.
     signed = f"Signed-By: {KEYRING}\n" if Path(KEYRING).exists() else ""
     paths.replace(where / "sources" / "debian.sources",
-                  f"Types: deb\nURIs: {uri}\nSuites: {suite}\n"
+                  f"Types: deb\nURIs: {uri}\nSuites: {base['suite']}\n"
                   f"Components: main\n{signed}".encode())
     dump = process.run(["apt-config", "dump"], check_status=FETCH).stdout
     lines = [line for line in dump.splitlines()
@@ -381,6 +385,8 @@ def _private_apt(where, suite):
               f'Dir::Cache "{where}/cache";', f'Dir::Etc::sourceparts "{where}/sources";']
     lines += [f'Dir::Etc::{part} "/dev/null";'
               for part in ("sourcelist", "main", "parts")]
+    if "arch" in base:
+        lines.append(f'APT::Architecture "{base["arch"]}";')
     if os.geteuid() == 0:
         lines.append('APT::Sandbox::User "root";')
     config = where / "apt.conf"
