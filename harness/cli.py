@@ -89,8 +89,8 @@ def _clean(args: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         for lock in cache.glob("*.lock"):
             stack.enter_context(paths.lock(lock.stem, wait=False))
-        series = cache / "trees/series"
-        if args.what == "all" and series.exists() and mails.outdated(model.SERIES["series"]):
+        if (args.what == "all" and (cache / "trees/series").exists() and
+                mails.outdated(model.SERIES["series"])):
             raise LabError("the series tree has commits that series/ lacks: ./lab "
                            "refresh, or ./lab tree series --reset", USAGE)
         doomed = {"builds": [*cache.glob("trees/*/.builds")], "all": [cache],
@@ -142,17 +142,18 @@ _TREE = _option("--tree", choices=(*trees.NAMES, *trees.SUITES), default="series
 _RUN = (
     _option("-j", "--jobs", type=positive, metavar="N",
             help="boots side by side (default: one a CPU, if memory has room)"),
-    _option("--repeat", type=positive, default=1, metavar="N", help="boot N times"),
-    _option("--dry-run", action="store_true", help="say what would be done"),
-    _option("--json", action="store_true", help="print the results as JSON"))
+    _option("--dry-run", action="store_true", help="say what would be done"))
+_REPEAT = _option("--repeat", type=positive, default=1, metavar="N",
+                  help="boot each cell N times")
+_JSON = _option("--json", action="store_true", help="print the results as JSON")
 
 
 def _commands(add: Callable) -> None:
-    add(_demo, "show on real DMA what the attribute does", _TREE, *_RUN,
+    add(_demo, "show on real DMA what the attribute does", _TREE, *_RUN, _REPEAT,
         _option("--beside", choices=(*trees.NAMES, *trees.SUITES), metavar="TREE",
                 help="boot this tree as well, for one table"),
         _option("cell", nargs="*", help="default: the quick ones"))
-    add(_check, "run the tests", *_RUN,
+    add(_check, "run the tests", *_RUN, _REPEAT,
         _option("--full", action="store_true", help="all cells of matrix.toml"),
         _option("--only", metavar="GATE[,GATE]", help=", ".join(check.GATES)),
         _option("--pin", action="store_true", help="write what passes and skips to "
@@ -171,17 +172,20 @@ def _commands(add: Callable) -> None:
                 help="default: %(default)s"))
     add(_build, "build kernels", _TREE,
         _option("kernel", nargs="*", help="default: all"))
-    add(commands.kunit, "build, boot and run KUnit suites", _TREE, *_RUN,
+    add(commands.kunit, "build, boot and run KUnit suites", _TREE, *_RUN, _REPEAT,
+        _JSON,
         _option("--filter", metavar="GLOB", help="suites or suite.case to run"),
         _option("cell", nargs="*", help="default: all that have suites"))
     add(_compare, "run the suites on stock too, write docs/routes.md", *_RUN,
         _option("cell", nargs="*", help="default: all that have suites; only "
                 "that is written"))
-    add(commands.boot, "build and boot cells", _TREE, *_RUN, _option("cell", nargs="+"))
+    add(commands.boot, "build and boot cells", _TREE, *_RUN, _REPEAT, _JSON,
+        _option("cell", nargs="+"))
     add(_bench, "count what the series costs, in instructions", *_RUN,
         _option("cell", nargs="*", help="default: all benchmarks"),
         _option("--write", action="store_true", help="write docs/performance.md, too"))
-    add(commands.again, "boot cells of the last run without building", *_RUN,
+    add(commands.again, "boot cells of the last run without building", *_RUN, _REPEAT,
+        _JSON,
         _option("cell", nargs="*", help="default: those that failed, else all"),
         _option("--run", metavar="DIR", help="the results of another run"))
     add(commands.shell, "a shell in the guest of a cell, or -- COMMAND in it", _TREE,

@@ -30,8 +30,9 @@ def run(tree: str = "series", patterns=(), beside: str = "",
                        USAGE)
     chosen = [cell for cell in chosen
               if cell.demo in model.ROWS and (patterns or cell.quick)]
-    jobs = [runner.Job(cell, name) for cell in chosen
-            for name in dict.fromkeys(filter(None, (beside, tree)))]
+    options = options or runner.Options()
+    jobs = [job for cell in chosen for name in dict.fromkeys(filter(None, (beside, tree)))
+            for job in runner.jobs_of([cell], name, options.repeat)]
     outcomes = list(runner.run(plan, jobs, options))
     if not outcomes:
         return PASS

@@ -64,13 +64,18 @@ class Usage(Lab):
 
     def test_options(self):
         for name in ("demo", "check", "boot c", "kunit", "compare", "bisect", "bench"):
-            args = self.parsed(f"{name} -j 3 --repeat 2 --dry-run --json -v")
-            self.assertEqual((args.jobs, args.repeat, args.dry_run, args.json,
-                              args.verbose, ui.verbose), (3, 2, True, True, True, True))
+            args = self.parsed(f"{name} -j 3 --dry-run -v")
+            self.assertEqual((args.jobs, args.dry_run, args.verbose, ui.verbose),
+                             (3, True, True, True))
             args = self.parsed(name)
-            self.assertEqual((args.jobs, args.repeat, args.dry_run, args.json,
-                              args.verbose, ui.verbose), (None, 1, False, False, False,
-                                                          False))
+            self.assertEqual((args.jobs, args.dry_run, args.verbose, ui.verbose),
+                             (None, False, False, False))
+        for line in ("demo", "check", "boot c", "kunit", "again"):
+            self.assertEqual((self.parsed(f"{line} --repeat 2").repeat,
+                              self.parsed(line).repeat), (2, 1))
+        for line in ("boot c", "kunit", "again"):
+            self.assertTrue(self.parsed(f"{line} --json").json)
+            self.assertFalse(self.parsed(line).json)
         self.assertEqual(self.parsed("check --only mails,lint").only, "mails,lint")
         self.assertTrue(self.parsed("tree stock --update").update)
         self.assertEqual(self.parsed("again --run a/b").run, "a/b")
