@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from . import paths, ui
 from .errors import ENVIRONMENT, INTERRUPTED, LabError
@@ -36,7 +37,7 @@ def catch_termination():
             signal.signal(number, interrupt)
 
 
-_running = set()                # what run() has started, in any thread
+_running: set = set()                # what run() has started, in any thread
 _ending = False
 _starting = threading.Lock()    # what is started is in _running before ending() looks
 
@@ -165,7 +166,8 @@ def run(cmd, *, cwd=None, env=None, log=None, timeout=None, input=None,
     what = what or Path(cmd[0]).name
     late = None
     with contextlib.ExitStack() as stack:
-        out = err = subprocess.PIPE
+        out: Any = subprocess.PIPE
+        err = subprocess.PIPE
         if log:
             with paths.guard(log):
                 Path(log).parent.mkdir(parents=True, exist_ok=True)
@@ -216,7 +218,7 @@ _GIT_OPTIONS = ("gc.auto=0", "maintenance.auto=false", "core.hooksPath=/dev/null
 
 def git_environment():
     """The changes to the environment under which git() runs git."""
-    env = {key: None for key in os.environ if key.startswith("GIT_")}
+    env: dict = {key: None for key in os.environ if key.startswith("GIT_")}
     env.update(GIT_CONFIG_GLOBAL="/dev/null", GIT_CONFIG_NOSYSTEM="1",
                GIT_TERMINAL_PROMPT="0", GIT_PAGER="cat", LC_ALL="C", TZ="UTC",
                GIT_AUTHOR_NAME=NAME, GIT_AUTHOR_EMAIL=EMAIL,

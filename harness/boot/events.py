@@ -131,7 +131,7 @@ def main(cmd):
     extra = []
     if "chardev=vsock" in line:
         # vhost-user hands the guest's memory over, which has to be a file for that.
-        size = re.search(r" -m (\S+)", line)[1]
+        size = re.findall(r" -m (\S+)", line)[0]
         extra += [*chardev("vsock", serve_vsock),
                   "-object", f"memory-backend-memfd,id=ram,size={size},share=on",
                   "-machine", "memory-backend=ram"]

@@ -91,7 +91,8 @@ def read(where: Path, outcome: results.Outcome) -> Boot:
     """
     boot = Boot(problem=outcome.problem, counts=str(outcome).partition(":")[0])
     ktap = where / "ktap.log"
-    names, route = [], ""
+    names: list = []
+    route = ""
     for line in ktap.read_text("utf-8").splitlines() if ktap.exists() else ():
         found = _LINE.fullmatch(line)
         if not found:
@@ -178,18 +179,19 @@ def rows(boots: Boots) -> "list[Row]":
                   key=lambda key: key[0])
     table = []
     for key in keys:
-        alike = {}
+        alike: dict = {}
         for name, (stock, series) in boots.items():
             for label, words in _case(stock, series, key).items():
                 alike.setdefault((label, *words), []).append(name)
-        table += [Row(*key, label, names, *words)
+        table += [Row(key[0], key[1], label, names, *words)
                   for (label, *words), names in alike.items()]
     return table
 
 
 def _case(stock, series, key):
     """{requests: (stock, series, right)} of a case in one boot."""
-    pairs, alike = {}, {}
+    pairs: dict = {}
+    alike: dict = {}
     theirs = stock.results.get(key, {})
     for parameter, ours in series.results.get(key, {}).items():
         pairs.setdefault(request(parameter), []).append((theirs.get(parameter), ours))
@@ -249,7 +251,7 @@ def untested() -> "list[list[str]]":
 
 def skipped(boots: Boots) -> "dict[tuple[str, str], list[str]]":
     """{(suite, case): reasons} of the cases that the series skips in all boots."""
-    reasons = {}
+    reasons: dict = {}
     for _, boot in boots.values():
         for key, parameters in boot.results.items():
             reasons.setdefault(key, set()).update(
@@ -266,7 +268,7 @@ def page(plan: model.Matrix, boots: Boots, source: str) -> str:
     plan     says what each boot is
     source   a line that says what stock is
     """
-    suites = {}
+    suites: dict = {}
     for row in rows(boots):
         names = (f"all {len(boots)}" if len(row.boots) == len(boots) > 1 else
                  ", ".join(row.boots))

@@ -95,8 +95,8 @@ def _presentable(series, parent):
     if len(entries) > MOST:
         raise LabError(f"{len(entries)} patches, {MOST} are the most for one series: "
                        f"{rebase} --interactive", USAGE)
-    for entry in entries:
-        _sendable(*entry, rebase)
+    for sha, parents, author, message in entries:
+        _sendable(sha, parents, author, message, rebase)
 
 
 def _sendable(sha, parents, author, message, rebase):
@@ -133,7 +133,8 @@ def _cover(series):
 def _format(series, scratch):
     """Write the mails of a series into `scratch`; their paths, in order."""
     date = max(trees.git("log", "--format=%aI", series.span).splitlines())
-    config, options = (), _FORMAT
+    config: tuple = ()
+    options: tuple = _FORMAT
     if series.cover:
         config = "-c", f"branch.{series.name}.description=%s\n\n%s\n" % _cover(series)
         options += _COVER
