@@ -4,7 +4,7 @@
 from collections.abc import Iterator
 from typing import Optional
 
-from . import commands, model, packages, results, runner, ui
+from . import commands, model, packages, process, results, runner, ui
 from .boot import kernel
 from .errors import APPLY, BUILD, PASS, STYLE, USAGE, LabError
 from .gates import Finding, boot, expected, harness, lint, series
@@ -59,11 +59,14 @@ def run(full: bool = False, only: str = "", pin: bool = False,
     tally = Tally()
     gates = {"harness": harness.findings, "lint": _lint, "mails": series.findings,
              "boots": lambda: _boots(plan, cells, full, pin, options)}
-    for name in chosen:
-        for finding in gates[name]():
-            tally.add(finding)
-        if tally.status == APPLY:
-            break
+    with process.pool(len(GATES)) as pool:      # boots have cores to themselves
+        waiting = {name: pool.submit(lambda gate=gates[name]: list(gate()))
+                   for name in chosen if name != "boots"}
+        for name in chosen:
+            for finding in waiting[name].result() if name in waiting else gates[name]():
+                tally.add(finding)
+            if tally.status == APPLY:
+                break
     ui.conclusion(str(tally))
     return tally.status
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Running other programs so that nothing of them is left behind."""
 
+import concurrent.futures
 import contextlib
 import errno
 import os
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,20 @@ def ending():
         yield
     finally:
         _ending = False
+
+
+@contextlib.contextmanager
+def pool(threads: int) -> Iterator[concurrent.futures.Executor]:
+    """An executor of so many threads. Interrupted, or left by an exception, it starts
+    nothing more, and what its threads run is ended."""
+    with concurrent.futures.ThreadPoolExecutor(threads) as executor:
+        try:
+            yield executor
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            with ending():
+                executor.shutdown()
+            raise
 
 
 def last_line(text):

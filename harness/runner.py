@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The one runner: builds each kernel once, boots cells side by side, yields outcomes."""
 
-import concurrent.futures
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,18 +82,12 @@ def run(plan: model.Matrix, jobs: Iterable[Job], options: Optional[Options] = No
              for tree in dict.fromkeys(job.tree for job in jobs)}
     top = directory or results.new_run()
     count = options.jobs or packages.jobs([job.cell for job in jobs])
-    with concurrent.futures.ThreadPoolExecutor(count) as pool:
-        try:
-            waiting = [pool.submit(_boot, job, built[job.tree][job.cell.kernel],
-                                   top / job.name, options, (number, len(jobs)))
-                       for number, job in enumerate(jobs, 1)]
-            for future in waiting:
-                yield future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            with process.ending():
-                pool.shutdown()
-            raise
+    with process.pool(count) as pool:
+        waiting = [pool.submit(_boot, job, built[job.tree][job.cell.kernel],
+                               top / job.name, options, (number, len(jobs)))
+                   for number, job in enumerate(jobs, 1)]
+        for future in waiting:
+            yield future.result()
 
 
 def _boot(job: Job, built: Union[kernel.Build, LabError], directory: Path,

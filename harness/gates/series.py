@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The mails of the series: they apply, are what refresh writes, and have good style."""
 
-import concurrent.futures
 from collections.abc import Iterator
 
-from .. import model, packages, ui
+from .. import model, packages, process, ui
 from ..errors import APPLY, BUILD, STYLE, LabError
 from ..source import mails, trees
 from . import Finding, checkpatch, virtio
@@ -27,7 +26,7 @@ def findings() -> Iterator[Finding]:
     yield Finding("series/ is what ./lab refresh writes",
                   f"{', '.join(changes)} would change" if changes else "", STYLE)
     letters = series.letters()
-    with concurrent.futures.ThreadPoolExecutor(packages.jobs()) as pool:
+    with process.pool(packages.jobs()) as pool:
         complaints = list(pool.map(checkpatch.complaints, letters))
     for mail, said in zip(letters, complaints):
         yield Finding(f"checkpatch and codespell: {mail.name}",
