@@ -179,6 +179,7 @@ def failures(ktap: str) -> dict[str, str]:
     for line in ktap.splitlines():
         token = _KTAP.match(line)
         if not token:
+            listening = listening and not line.lstrip().startswith("#")
             if listening and len(said) < 3:
                 said.append(" ".join(line.split()))
             continue

@@ -62,6 +62,13 @@ class Judge(Sandbox):
             "kunit_suppressed_warning_count(__kunit_suppress) == 1 (0x1) at "
             "kernel/dma/tests/dma_direct_kunit.c:253"])
 
+    def test_what_else_a_case_logs(self):
+        self.assertEqual(results.failures(
+            "    # Subtest: a\n    # b: EXPECTATION FAILED at ../c.c:1\n"
+            "    Expected d == 0, but\n        d == 1 (0x1)\n"
+            "    # b: route: mapped=1\n    not ok 1 b\n"),
+            {"a.b": "Expected d == 0, but d == 1 (0x1) at ../c.c:1"})
+
     def test_failures_of_a_demo(self):
         console = (DATA / "demo-without.log").read_text(encoding="utf-8")
         self.assertEqual(results.failures(console),
