@@ -37,7 +37,7 @@ def run(names=(), first: int = 1, options: Optional[runner.Options] = None) -> i
                f"{len(patches) - first + 1} patches, and boot "
                f"{', '.join(cell.name for cell in cells)}")
         return PASS
-    packages.need("build", *packages.for_cells(cells, plan))
+    packages.need(*packages.for_cells(cells, plan))
     directory = results.new_run()
     tally = Tally()
     for number, (commit, subject) in enumerate(patches[first - 1:], first):

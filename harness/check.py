@@ -7,7 +7,7 @@ from typing import Optional
 from . import commands, model, packages, process, results, runner, ui
 from .boot import kernel
 from .errors import APPLY, BUILD, PASS, STYLE, USAGE, LabError
-from .gates import Finding, boot, expected, harness, lint, series
+from .gates import Finding, boot, complaints, expected, harness, lint, series
 from .reports import compare
 
 GATES = ("harness", "lint", "mails", "boots")
@@ -60,7 +60,7 @@ def run(full: bool = False, only: str = "", pin: bool = False,
     gates = {"harness": harness.findings, "lint": _lint, "mails": series.findings,
              "boots": lambda: _boots(plan, cells, full, pin, options)}
     with process.pool(len(GATES)) as pool:      # boots have cores to themselves
-        waiting = {name: pool.submit(lambda gate=gates[name]: list(gate()))
+        waiting = {name: pool.submit(lambda gate: [*gate()], gates[name])
                    for name in chosen if name != "boots"}
         for name in chosen:
             for finding in waiting[name].result() if name in waiting else gates[name]():
@@ -72,9 +72,7 @@ def run(full: bool = False, only: str = "", pin: bool = False,
 
 
 def _lint() -> Iterator[Finding]:
-    said = lint.complaints()
-    yield Finding("the linter has nothing to say of the harness",
-                  f"{len(said)} complaints, the first: {said[0]}" if said else "", STYLE)
+    yield complaints("the linter has nothing to say of the harness", lint.complaints())
 
 
 def _boots(plan, cells, full, pin, options) -> Iterator[Finding]:

@@ -61,10 +61,9 @@ def again(args: argparse.Namespace) -> int:
         chosen = [outcome for outcome in chosen if not outcome.ok] or chosen
     if not chosen:
         raise LabError("that run has not booted these cells: ./lab boot", USAGE)
-    boots = {(outcome.cell, outcome.tree): outcome.suites for outcome in chosen}
-    jobs = [runner.Job(dataclasses.replace(plan.cells[name], suites=suites), tree, number)
-            for (name, tree), suites in boots.items()
-            for number in range(1, args.repeat + 1)]
+    booted = {(outcome.cell, outcome.tree): outcome.suites for outcome in chosen}
+    jobs = [job for (name, tree), suites in booted.items() for job in runner.jobs_of(
+                [dataclasses.replace(plan.cells[name], suites=suites)], tree, args.repeat)]
     return _report(runner.run(plan, jobs, dataclasses.replace(options(args),
                                                               rebuild=False)), args)
 
@@ -119,8 +118,9 @@ def shell(args: argparse.Namespace) -> int:
     cell = chosen[0]
     packages.need("guest", *packages.for_cells([cell], plan))
     build = kernel.build(plan.kernel_of(cell), args.tree)
-    words = [word for word in cell.args if not word.startswith("demo=")]
-    cell = dataclasses.replace(cell, args=words, suites="", demo="shell",
+    cell = dataclasses.replace(cell, suites="", demo="shell",
+                               args=[word for word in cell.args
+                                     if not word.startswith("demo=")],
                                devices=cell.devices or ["edu,dma_mask=0xffffffff"])
     words = ["kunit.enable=0", "demo=shell"]
     if args.words:                      # the kernel puts it into the environment

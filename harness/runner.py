@@ -76,7 +76,7 @@ def run(plan: model.Matrix, jobs: Iterable[Job], options: Optional[Options] = No
         for job in jobs:
             ui.say(f"would boot {job.name}: kernel {job.cell.kernel} from {job.tree}")
         return
-    packages.need("build", *packages.for_cells([job.cell for job in jobs], plan))
+    packages.need(*packages.for_cells([job.cell for job in jobs], plan))
     built = {tree: build(plan, [job.cell.kernel for job in jobs if job.tree == tree],
                          tree, options)
              for tree in dict.fromkeys(job.tree for job in jobs)}

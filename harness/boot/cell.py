@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A boot: QEMU is started, kunit.py reads what comes out, and all of it is kept."""
 
-import hashlib
 import shlex
 import shutil
 import sys
@@ -30,7 +29,7 @@ def boot(cell: Cell, build: Build, directory: Path) -> results.Outcome:
     command = argv(cell, build, directory)
     outcome = results.Outcome(
         cell.name, build.source.name, cell.suites, commit=build.commit, version=build.version,
-        image=hashlib.sha256(build.image.read_bytes()).hexdigest(),
+        image=build.digest,
         accelerator=command[command.index("-accel") + 1], directory=str(directory))
     console, error = directory / "console.log", ""
     start = time.monotonic()

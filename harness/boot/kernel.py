@@ -2,6 +2,7 @@
 """Kernels: built out of tree by the kernel's own kunit.py, one directory each."""
 
 import functools
+import hashlib
 import os
 import re
 import sys
@@ -42,6 +43,11 @@ class Build:
         changed = trees.git("status", "--porcelain", "--untracked-files=no",
                             cwd=self.source)
         return trees.git("rev-parse", "HEAD", cwd=self.source) + "+" * bool(changed)
+
+    @functools.cached_property
+    def digest(self):
+        """The sha256 of the image."""
+        return hashlib.sha256(self.image.read_bytes()).hexdigest()
 
     @functools.cached_property
     def version(self):

@@ -5,7 +5,7 @@ import gzip
 import os
 from pathlib import Path
 
-from .. import packages, paths, process, ui
+from .. import packages, paths
 from ..source import fetch
 from ..errors import FETCH, LabError
 
@@ -36,9 +36,7 @@ def _unpack(deb, image):
     scratch = paths.downloads() / "xen.partial"
     paths.remove(scratch)
     try:
-        with ui.step(f"open {deb.name}"):
-            process.run(["dpkg-deb", "-x", deb, scratch], check_status=FETCH,
-                        what=f"{deb} (remove it to download it again)")
+        fetch.extract(deb, scratch)
         found = sorted(scratch.glob("boot/xen-*.gz"))
         if not found:
             raise LabError(f"{deb} holds no boot/xen-*.gz; {PACKAGE['out']}", FETCH)

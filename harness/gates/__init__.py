@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass
 
-from ..errors import FAILED
+from ..errors import FAILED, STYLE
 from ..results import Outcome
 
 
@@ -27,6 +27,12 @@ class Finding:
     def __str__(self):
         problem = f": {self.problem}" if self.problem else ""
         return f"{'FAIL' if self.failed else 'ok  '}  {self.text}{problem}"
+
+
+def complaints(text: str, said: list[str]) -> Finding:
+    """The Finding of a tool that has nothing to say where all is well."""
+    return Finding(text, f"{len(said)} complaints, the first: {said[0]}" if said else "",
+                   STYLE)
 
 
 def boot(outcome: Outcome, before: str = "", may_skip: bool = False) -> Finding:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from .. import model, packages, process, ui
 from ..errors import APPLY, BUILD, STYLE, LabError
 from ..source import mails, trees
-from . import Finding, checkpatch, virtio
+from . import Finding, checkpatch, complaints, virtio
 
 
 def findings() -> Iterator[Finding]:
@@ -27,11 +27,8 @@ def findings() -> Iterator[Finding]:
                   f"{', '.join(changes)} would change" if changes else "", STYLE)
     letters = series.letters()
     with process.pool(packages.jobs()) as pool:
-        complaints = list(pool.map(checkpatch.complaints, letters))
-    for mail, said in zip(letters, complaints):
-        yield Finding(f"checkpatch and codespell: {mail.name}",
-                      f"{len(said)} complaints, the first: {said[0]}" if said else "",
-                      STYLE)
+        for mail, said in zip(letters, pool.map(checkpatch.complaints, letters)):
+            yield complaints(f"checkpatch and codespell: {mail.name}", said)
     yield Finding("a new caller of the attribute is noticed",
                   checkpatch.unnoticed_caller(), STYLE)
     yield Finding(f"nothing is called {virtio.OLD_NAME} any more", virtio.leftovers())

@@ -245,9 +245,7 @@ def _from_package(deb):
     base = known()
     scratch = fresh("deb.partial")
     try:
-        with ui.step(f"open {deb.name}"):
-            process.run(["dpkg-deb", "-x", deb, scratch], check_status=FETCH,
-                        what=f"{deb} (remove it to download it again)")
+        extract(deb, scratch)
         found = sorted(scratch.glob(f"usr/src/{base['package']}.tar.*"))
         if not found:
             raise LabError(f"{deb} holds no {base['package']} tarball; {ways_out()}",
@@ -267,6 +265,13 @@ def package(base: dict) -> Path:
     debs = sorted(paths.downloads().glob(_pattern(base)),
                   key=lambda deb: deb.stat().st_mtime)
     return _intact(debs[-1], base) if debs else _download(base)[0]
+
+
+def extract(deb: Path, directory: Path) -> None:
+    """Put the files of a package into `directory`; LabError FETCH if it is damaged."""
+    with ui.step(f"open {deb.name}"):
+        process.run(["dpkg-deb", "-x", deb, directory], check_status=FETCH,
+                    what=f"{deb} (remove it to download it again)")
 
 
 def _pattern(base):
