@@ -102,7 +102,8 @@ for arg; do
     before=$arg
 done
 echo "$$" >> $top/pids
-{ printf '%%s\037' "$@"; echo; } >> $top/qemu
+{ printf '%%s\037' "$@"; echo; } > $top/argv.$$
+cat $top/argv.$$ >> $top/qemu           # at once: boots go side by side
 for name in "$cell@$tree" "$cell" default; do
     [ -f "$top/consoles/$name" ] || continue
     . "$top/consoles/$name"
