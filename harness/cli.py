@@ -47,7 +47,10 @@ def _tree(args):
 
 
 def _refresh(args):
-    changed = mails.refresh(model.SERIES[args.name])
+    series = model.find(args.name)
+    if not series:
+        raise LabError(f"no mails of {args.name!r}: {', '.join(trees.names()[1:])}", USAGE)
+    changed = mails.refresh(series)
     for name in changed:
         ui.say(name)
     ui.conclusion(f"refresh: {len(changed)} files written" if changed
@@ -89,10 +92,12 @@ def _clean(args: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         for lock in cache.glob("*.lock"):
             stack.enter_context(paths.lock(lock.stem, wait=False))
-        if (args.what == "all" and (cache / "trees/series").exists() and
-                mails.outdated(model.SERIES["series"])):
-            raise LabError("the series tree has commits that series/ lacks: ./lab "
-                           "refresh, or ./lab tree series --reset", USAGE)
+        for name, series in model.all_series().items() if args.what == "all" else ():
+            if (trees.has_mails(name) and (cache / "trees" / name).exists()
+                    and mails.outdated(series)):
+                raise LabError(f"the {name} tree has commits that {series.directory}/ "
+                               f"lacks: ./lab refresh {name}, or ./lab tree {name} "
+                               "--reset", USAGE)
         doomed = {"builds": [*cache.glob("trees/*/.builds")], "all": [cache],
                   "results": [cache / "results"]}[args.what]
         size = paths.size(*doomed)
@@ -137,7 +142,7 @@ def _option(*names: str, **keywords: Any) -> tuple:
     return names, keywords
 
 
-_TREE = _option("--tree", choices=(*trees.NAMES, *trees.SUITES), default="series",
+_TREE = _option("--tree", type=trees.known, default="series",
                 help="which kernel source (default: %(default)s)")
 _RUN = (
     _option("-j", "--jobs", type=positive, metavar="N",
@@ -150,7 +155,7 @@ _JSON = _option("--json", action="store_true", help="print the results as JSON")
 
 def _commands(add: Callable) -> None:
     add(_demo, "show on real DMA what the attribute does", _TREE, *_RUN, _REPEAT,
-        _option("--beside", choices=(*trees.NAMES, *trees.SUITES), metavar="TREE",
+        _option("--beside", type=trees.known, metavar="TREE",
                 help="boot this tree as well, for one table"),
         _option("cell", nargs="*", help="default: the quick ones"))
     add(_check, "run the tests", *_RUN, _REPEAT,
@@ -163,13 +168,13 @@ def _commands(add: Callable) -> None:
         _option("--first", type=int, default=1, metavar="N",
                 help="the patch to begin with (default: %(default)s)"))
     add(_tree, "make a kernel tree and print its path",
-        _option("name", help=", ".join((*trees.NAMES, *trees.SUITES))),
+        _option("name", metavar="TREE", help="see below"),
         _option("--reset", action="store_true",
                 help="drop own commits and changes, saved under refs/lab/saved/"),
         _option("--update", action="store_true", help="look for a newer point release"))
     add(_refresh, "write mails from the commits of their tree",
-        _option("name", nargs="?", choices=model.SERIES, default="series",
-                help="default: %(default)s"))
+        _option("name", nargs="?", metavar="TREE", default="series",
+                help="base, series or a topic (default: %(default)s)"))
     add(_build, "build kernels", _TREE,
         _option("kernel", nargs="*", help="default: all"))
     add(commands.kunit, "build, boot and run KUnit suites", _TREE, *_RUN, _REPEAT,

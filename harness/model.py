@@ -81,7 +81,8 @@ class Series:
     name: str                   # of the tree and of its branch
     directory: str              # of the mails, in the checkout
     parent: str                 # the tree that they apply to
-    cover: bool = False         # whether there is a cover letter
+    title: str = ""             # the subject of a new cover letter
+    parts: "tuple[Series, ...]" = ()    # which have the mails, if it has none itself
 
     @property
     def path(self) -> Path:
@@ -95,16 +96,27 @@ class Series:
 
     def letters(self) -> "list[Path]":
         """All mails in order, the cover letter first."""
-        return sorted(self.path.glob("[0-9]*.patch"))
+        return sorted(self.path.glob("[0-9]*.patch")) + [
+            mail for part in self.parts for mail in part.letters()]
 
     def mails(self) -> "list[Path]":
-        """The patches in order, without the cover letter."""
+        """The patches in order, without cover letters."""
         return [path for path in self.letters() if path.name != COVER]
+
+
+@dataclass(frozen=True)
+class Topic(Series):
+    """A series of mainline/, which applies to stock and the topics it needs."""
+
+    target: str = ""            # the section of MAINTAINERS that it is for
+    needs: "tuple[str, ...]" = ()       # topics, as mainline.toml names them
+    cc: "tuple[str, ...]" = ()  # addresses beside those of get_maintainer.pl
+    below: "tuple[Topic, ...]" = ()     # all that it needs, as they apply
 
 
 SERIES = {series.name: series for series in (
     Series("base", "base", "stock"),
-    Series("series", "series", "base", cover=True),
+    Series("series", "series", "base", "dma-mapping: refuse what cannot be coherent"),
 )}
 
 
@@ -189,11 +201,10 @@ _TYPES = {str: "a string", int: "a whole number", bool: "true or false",
           list[str]: "a list of strings"}
 
 
-def _misfit(make: Any, values: Any) -> str:
-    """Why `values` do not fit the fields of the dataclass `make`, or ''."""
+def _misfit(types: dict[str, Any], optional: Iterable[str], values: Any) -> str:
+    """Why `values` are not a table with keys of these `types`, or ''."""
     if not isinstance(values, dict):
         return "not a table"
-    types = {entry.name: entry.type for entry in fields(make) if entry.name != "name"}
     for key, value in values.items():
         if key not in types:
             return f"{key} is none of {', '.join(types)}"
@@ -201,8 +212,7 @@ def _misfit(make: Any, values: Any) -> str:
         if any(type(word) is not (str if many else types[key])
                for word in (value if many else [value])):
             return f"{key} is {_TYPES[types[key]]}, not {value!r}"
-    lacking = {entry.name for entry in fields(make) if entry.default is MISSING
-               and entry.default_factory is MISSING} - {"name", *values}
+    lacking = set(types) - {*optional, *values}
     return f"missing: {', '.join(sorted(lacking))}" if lacking else ""
 
 
@@ -237,10 +247,71 @@ def load(path: Optional[Path] = None) -> Matrix:
         if not make or not isinstance(data[kind], dict):
             raise LabError(f"{path.name}: {kind}: neither kernels nor cells", USAGE)
         for name, values in data[kind].items():
-            problem = _misfit(make, values)
+            keys = [entry for entry in fields(make) if entry.name != "name"]
+            problem = _misfit({entry.name: entry.type for entry in keys},
+                              {entry.name for entry in keys if entry.default
+                               is not MISSING or entry.default_factory is not MISSING},
+                              values)
             if not problem:
                 made[name] = make(name=name, **values)
                 problem = _conflict(made[name], matrix)
             if problem:
                 raise LabError(f"{path.name}: {kind}.{name}: {problem}", USAGE)
     return matrix
+
+
+_TOPIC = {"title": str, "for": str, "needs": list[str], "cc": list[str]}
+
+
+def topics() -> dict[str, Topic]:
+    """The topics of mainline/mainline.toml as they apply; none without that file.
+
+    LabError USAGE names the entry and field that make no sense.
+    """
+    path = paths.ROOT / "mainline/mainline.toml"
+    known: dict[str, Topic] = {}
+    for name, values in (toml.load(path) if path.exists() else {}).items():
+        problem = _misfit(_TOPIC, ("needs", "cc"), values)
+        if not re.fullmatch(r"(?!.*-(suites|needs)$)[a-z0-9][a-z0-9-]*", name):
+            problem = "no name for a topic: small letters, digits and -"
+        if not problem and name in ("stock", *SERIES, "mainline", "visited"):
+            problem = "a tree of another kind has this name"
+        for need in () if problem else values.get("needs", ()):
+            if need not in known:
+                problem = f"needs: no topic before it is {need!r}"
+        if problem:
+            raise LabError(f"{path.name}: {name}: {problem}", USAGE)
+        known[name] = _topic(name, values, known)
+    return known
+
+
+def _topic(name: str, values: dict[str, Any], known: dict[str, Topic]) -> Topic:
+    needs = values.get("needs", ())
+    names = {topic.name for need in needs for topic in (*known[need].below, known[need])}
+    below = tuple(topic for topic in known.values() if topic.name in names)
+    parent = "stock"
+    if below:                   # the topic that needs all the others, if there is one
+        last = below[-1]
+        parent = last.name if (*last.below, last) == below else f"{name}-needs"
+    return Topic(name, f"mainline/{name}", parent, values["title"], (), values["for"],
+                 tuple(needs), tuple(values.get("cc", ())), below)
+
+
+def find(name: str) -> Optional[Series]:
+    """The series whose tree is `name`, if there is one. LabError as of topics()."""
+    return SERIES.get(name) or all_series().get(name)
+
+
+def all_series() -> dict[str, Series]:
+    """Every series by the name of its tree: SERIES, the topics, mainline, and what is
+    below a topic where that is no topic's tree. LabError as of topics()."""
+    known = topics()
+    found: dict[str, Series] = {**SERIES, **known}
+    for topic in known.values():
+        if topic.parent not in ("stock", *known):
+            found[topic.parent] = Series(topic.parent, "mainline", "stock",
+                                         parts=topic.below)
+    if known:
+        found["mainline"] = Series("mainline", "mainline", "stock",
+                                   parts=tuple(known.values()))
+    return found

@@ -14,7 +14,6 @@ from . import fetch, trees
 from ..errors import APPLY, LabError, USAGE
 
 MOST = 15                       # patches; more is too much for one review
-SUBJECT = "dma-mapping: refuse what cannot be coherent"
 BODY = "EDITME"
 MARKER = "# Below this line: written by `./lab refresh`, do not edit.\n"
 
@@ -24,12 +23,17 @@ _COVER = ("--cover-letter", "--numbered", "--cover-from-description=subject")
 
 
 def refresh(series: model.Series) -> "list[str]":
-    """Write the mails of a series, and the tables of base.toml, from its commits.
+    """Write the mails of a series from its commits, and, unless it is a topic, the
+    tables of base.toml.
 
     Returns the names of the files that changed; none the second time.  The
     subject and text of the cover letter are kept.  LabError USAGE if the tree is
     not in a state to be sent, and those of trees.tree().
     """
+    if series.parts:
+        raise LabError(f"{series.name} has no mails of its own: work in the tree of a "
+                       f"topic ({', '.join(part.name for part in series.parts)}), and "
+                       "./lab refresh that", USAGE)
     with paths.lock("trees"):
         parent = trees.update(series.parent)
         if not trees.own_work(series.name):
@@ -42,7 +46,8 @@ def refresh(series: model.Series) -> "list[str]":
             for name in gone:
                 paths.remove(series.path / name)
         trees.tree(series.name)
-        if not os.environ.get("LINUX_REF") and write_known():
+        if (series.name in model.SERIES and not os.environ.get("LINUX_REF")
+                and write_known()):
             changed.append("base.toml")
         return changed + gone
 
@@ -66,7 +71,8 @@ def _written(series):
 
 def _rehearse(series, parent, new):
     """LabError APPLY unless the mails `new` give the files of the tree."""
-    commit = trees.apply(series, parent, new[int(series.cover):])
+    patches = [path for path in new if path.name != model.COVER]
+    commit = trees.apply(series, parent, patches)
     if trees.git("diff", "--name-only", commit, series.name):
         raise LabError("the mails do not give the tree they were made from: something "
                        "in their text confuses git am", APPLY)
@@ -90,8 +96,8 @@ def _presentable(series, parent):
     entries = [entry.strip("\n").split("\x1f") for entry in out.split("\x1e")
                if entry.strip()]
     if not entries:
-        raise LabError(f"{where} has no commits on {series.parent}: `./lab tree "
-                       f"{series.name} --reset` takes the mails'", USAGE)
+        raise LabError(f"{where} has no commits on {series.parent}: make some, or "
+                       f"`./lab tree {series.name} --reset` takes the mails'", USAGE)
     if len(entries) > MOST:
         raise LabError(f"{len(entries)} patches, {MOST} are the most for one series: "
                        f"{rebase} --interactive", USAGE)
@@ -120,26 +126,27 @@ def _cover(series):
     """(subject, text) of the present cover letter, or of a new one."""
     path = series.path / model.COVER
     if not path.exists():
-        return SUBJECT, BODY
+        return series.title or BODY, BODY
     head, _, text = path.read_bytes().partition(b"\n\n")
     message = email.message_from_bytes(head + b"\n\n", policy=email.policy.default)
     subject = re.sub(r"^(\[[^]]*\]\s*)+", "", " ".join(str(message["Subject"]).split()))
     text = text.decode("utf-8", "replace")
     # The shortlog that follows has one author.
     text = re.split(rf"^{re.escape(process.NAME)} \(\d+\):$", text, flags=re.M)[0]
-    return subject or SUBJECT, text.strip("\n") or BODY
+    return subject or series.title, text.strip("\n") or BODY
 
 
 def _format(series, scratch):
     """Write the mails of a series into `scratch`; their paths, in order."""
-    date = max(trees.git("log", "--format=%aI", series.span).splitlines())
+    dates = trees.git("log", "--format=%aI", series.span).splitlines()
     config: tuple = ()
     options: tuple = _FORMAT
-    if series.cover:
+    if len(dates) > 1:
         config = "-c", f"branch.{series.name}.description=%s\n\n%s\n" % _cover(series)
         options += _COVER
     trees.git(*config, "format-patch", "--quiet", *options, "--output-directory", scratch,
-              series.span, env={"GIT_COMMITTER_DATE": date}, what="git format-patch")
+              series.span, env={"GIT_COMMITTER_DATE": max(dates, default="")},
+              what="git format-patch")
     return sorted(scratch.iterdir())
 
 

@@ -22,16 +22,16 @@ from .. import model, paths, process, ui
 from . import fetch
 from ..errors import APPLY, ENVIRONMENT, LabError, USAGE
 
-NAMES = ("stock", *model.SERIES)
 TESTED = model.SERIES["series"]         # whose suites those are
-# Trees with these suites, and with the benchmarks of guest/benchmark.
-SUITES = {f"{name}-suites": name for name in ("stock", TESTED.parent, TESTED.name)}
+SUITES = "-suites"              # trees with these, and with guest/benchmark
 VISITED = "visited"             # the tree in which visit() goes from patch to patch
 _SUITE_PATHS = ("include/kunit/dma.h", "kernel/dma/tests", "kernel/dma/.kunitconfig",
                 "kernel/dma/Kconfig", "kernel/dma/Makefile",
                 "drivers/infiniband/core/tests", "drivers/infiniband/Kconfig",
                 "drivers/infiniband/core/Makefile")
 _COMPAT = "kernel/dma/tests/compat.h"
+# What compat.h yields to: a macro, and the file and text that it stands for.
+_HAVE = re.compile(r"^#ifndef (HAVE_\w+)\s+/\* (\S+): (.+) \*/$", re.M)
 _BENCHMARKS = paths.ROOT / "guest" / "benchmark"
 # What the suites use of dma-debug, which only the series shows to KUnit.
 _HIDDEN = "kernel/dma/debug.c"
@@ -95,12 +95,18 @@ def stock_blobs(files: Iterable[str]) -> "dict[str, str]":
     return {path: meta.split()[2] for meta, path in entries}
 
 
+def has_mails(name: str) -> bool:
+    """Whether the commits of the tree `name` become the mails of one directory."""
+    series = model.find(name)
+    return bool(series and not series.parts)
+
+
 # -- own work ----------------------------------------------------------------
 
 def _made(name, head):
     """The commit at which the lab left branch `name`, which is at `head`."""
     commit = resolve(f"refs/lab/made/{name}")
-    if commit or name not in model.SERIES:
+    if commit or not has_mails(name):
         return commit or head
     try:                        # a cache from before there were these refs
         state = (paths.trees() / "state.json").read_text(encoding="utf-8")
@@ -166,24 +172,39 @@ def tree(name: str, reset: bool = False) -> Path:
         return _place(name)
 
 
+def known(name: str) -> str:
+    """`name`, which a tree has; LabError USAGE otherwise."""
+    plain = name[:-len(SUITES)] if name.endswith(SUITES) else name
+    if plain != "stock" and not model.find(plain):
+        raise LabError(f"no tree {name!r}: {', '.join(names())}; NAME{SUITES} has the "
+                       "suites of the series as well", USAGE)
+    return name
+
+
+def names() -> "list[str]":
+    """The names of the trees to work in and to compare."""
+    return ["stock", *(name for name in model.all_series() if name[-6:] != "-needs")]
+
+
 def update(name: str, reset: bool = False) -> str:
     """Bring the branch `name`, and its work tree if there is one, up to date; the
     commit id of the branch.  Like tree() otherwise."""
     with paths.lock("trees"):
-        if name == "stock":
-            commit = _stock_commit()
-        elif name == VISITED:
+        if name == VISITED:
             commit = resolve(f"refs/heads/{name}")
             commit = commit and _made(name, commit)
-        elif name in SUITES:
-            commit = _suites_commit(SUITES[name])
-        elif name in model.SERIES:
-            series = model.SERIES[name]
-            commit = apply(series, update(series.parent), series.mails())
+            if not commit:
+                raise LabError(f"there is no tree {name!r} yet: ./lab bisect makes it",
+                               USAGE)
+        elif known(name) == "stock":
+            commit = _stock_commit()
+        elif name.endswith(SUITES):
+            commit = _with_suites(update(name[:-len(SUITES)]))
         else:
-            raise LabError(f"no tree {name!r}: {', '.join((*NAMES, *SUITES))}", USAGE)
-        if not commit:
-            raise LabError(f"there is no tree {name!r} yet: ./lab bisect makes it", USAGE)
+            series: Any = model.find(name)
+            commit = update(series.parent)
+            for part in series.parts or [series]:
+                commit = apply(part, commit, part.mails())
         return _settle(name, commit, reset)
 
 
@@ -195,10 +216,11 @@ def newer_stock() -> None:
             _import(source)
 
 
-def visit(commit: str) -> Path:
-    """The path of a tree of its own, moved to `commit`; its builds stay warm."""
+def visit(commit: str, suites: bool = False) -> Path:
+    """The path of a tree of its own, moved to `commit`, or to one on it that has the
+    suites of the series; its builds stay warm."""
     with paths.lock("trees"):
-        _settle(VISITED, commit)
+        _settle(VISITED, _with_suites(commit) if suites else commit)
         return _place(VISITED)
 
 
@@ -210,7 +232,7 @@ def _settle(name, commit, reset=False):
     last, changed = _made(name, head), exists and dirty(name)
     own = changed or head not in (None, commit, last)
     ahead = own and not reset and commit in (head, last)
-    mails = name in model.SERIES and f"`./lab refresh {name}` writes it to the mails, "
+    mails = has_mails(name) and f"`./lab refresh {name}` writes it to the mails, "
     way = f"{mails or ''}`./lab tree {name} --reset` saves it under refs/lab/saved"
     if ahead:
         ui.note(f"the {name} tree has work of its own: {way}")
@@ -236,45 +258,44 @@ def _discard(name, exists):
         git("switch", "--quiet", "-C", name, cwd=where)
 
 
-def _suites_commit(parent):
-    """A commit on the branch `parent` with the suites of the series and benchmarks.
+def _with_suites(commit):
+    """A commit on `commit` with the suites of the series, and with benchmarks.
 
-    For a tree without the series it is the bare minimum for them to compile: their
-    directories, what makes kbuild find those, and base/compat.h for what the series
-    declares elsewhere.
+    To a tree without the series that adds the bare minimum for them to compile: what
+    makes kbuild find their directories, and base/compat.h for what it does not declare.
     """
-    update(TESTED.name)
-    update(parent)
-    index = paths.trees() / "suites.index"
+    tested, index = update(TESTED.name), paths.trees() / "suites.index"
     env = {"GIT_INDEX_FILE": index}
-    git("read-tree", parent, env=env)
-    if parent != TESTED.name:
-        patch = process.git("diff", TESTED.parent, TESTED.name, "--", *_SUITE_PATHS,
-                            cwd=_stock()).stdout
-        git("apply", "--cached", "-", env=env, input=patch, check_status=APPLY,
-            what=f"the suites on {parent}")
-    for path, text in _compat(parent).items():
+    git("read-tree", commit, env=env)
+    git("rm", "-r", "--quiet", "--force", "--cached", "--ignore-unmatch", "--",
+        *_SUITE_PATHS, env=env)
+    git("update-index", "--index-info", env=env,
+        input=git("ls-tree", "-r", tested, "--", *_SUITE_PATHS) + "\n")
+    for path, text in _compat(commit, tested).items():
         blob = git("hash-object", "-w", "--stdin", input=text)
         git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", env=env)
-    commit = git("commit-tree", git("write-tree", env=env), "-p", parent,
-                 input="the suites of the series\n", env=_DATES)
+    made = git("commit-tree", git("write-tree", env=env), "-p", commit,
+               input="the suites of the series\n", env=_DATES)
     paths.remove(index)
-    return commit
+    return made
 
 
-def _compat(parent):
-    """{path: content} of the benchmarks, and of what the suites need besides in a tree
-    without the series."""
+def _compat(commit, tested):
+    """{path: content} of the benchmarks, and of what the suites of `tested` need besides
+    in a tree without all of the series."""
     made = {}
-    for makefile in git("ls-tree", "-r", "--name-only", TESTED.name, "--",
+    for makefile in git("ls-tree", "-r", "--name-only", tested, "--",
                         *(f"{path}/Makefile" for path in _SUITE_PATHS
                           if path.endswith("/tests"))).splitlines():
-        made[makefile] = _show(TESTED.name, makefile)
-    if parent != TESTED.name:
+        made[makefile] = _show(tested, makefile)
+    compat = (paths.ROOT / "base/compat.h").read_text(encoding="utf-8")
+    entries = _HAVE.findall(compat)
+    there = [name for name, path, text in entries if text in _show(commit, path)]
+    if len(there) < len(entries):
         made = {path: f"{text}\nccflags-y += -include $(srctree)/{_COMPAT}\n"
                 for path, text in made.items()}
-        made[_COMPAT] = (paths.ROOT / "base/compat.h").read_text(encoding="utf-8")
-        made[_HIDDEN] = _show(parent, _HIDDEN)
+        made[_COMPAT] = "".join(f"#define {name}\n" for name in there) + compat
+        made[_HIDDEN] = _show(commit, _HIDDEN)
         for hidden, visible in _VISIBLE:
             made[_HIDDEN] = re.sub(hidden, visible, made[_HIDDEN], flags=re.M)
     for suite in sorted(_BENCHMARKS.glob("*_kunit.c")):

@@ -102,7 +102,7 @@ class Sandbox(unittest.TestCase):
         self.history += patches
         key = repr((self.history, len(patches)))
         if key not in _mails:
-            _mails[key] = author(self.top / f"author{len(self.history)}", self.history,
+            _mails[key] = author(self.top / f"author{len(_mails)}", self.history,
                                  len(patches))
         for name, data in _mails[key].items():
             (Path(where) / name).write_bytes(data)

@@ -94,7 +94,10 @@ class Usage(Lab):
                             ("demo --repeat x", ["--repeat"]),
                             ("clean", ["what"]), ("clean trees", ["trees", "builds"]),
                             ("check --fast", ["--fast"]), ("--fast", []),
-                            ("demo --tree mainline", ["mainline", "./lab demo --help"]),
+                            ("demo --tree nosuch", ["nosuch", "stock, base, series;"]),
+                            ("kunit --tree nosuch-suites", ["no tree 'nosuch-suites'"]),
+                            ("demo --beside nosuch", ["no tree 'nosuch'"]),
+                            ("refresh stock", ["'stock'", "base, series"]),
                             ("boot", ["cell"]), ("check one", ["one"]),
                             ("build one", ["one", "./lab list"]),
                             ("boot nosuch", ["nosuch", "./lab list"]),
@@ -199,6 +202,15 @@ class Commands(Lab):
             self.assertEqual(status, USAGE)
             self.assertIn("./lab refresh", err[0])
             self.assertTrue((paths.cache() / "x").exists())
+        paths.replace(self.root / "mainline/mainline.toml",
+                      b'[topic]\ntitle = "x"\nfor = "y"\n')
+        (paths.trees() / "topic").mkdir()
+        with mock.patch.object(mails, "outdated", lambda series: (
+                ["0001-x.patch"] if series.name == "topic" else [])):
+            status, _, err = self.lab("clean", "all")
+        self.assertEqual((status, err), (USAGE, [
+            "lab: the topic tree has commits that mainline/topic/ lacks: ./lab refresh "
+            "topic, or ./lab tree topic --reset"]))
         with mock.patch.object(mails, "outdated", return_value=[]):
             self.assertEqual(self.lab("clean", "all")[1], ["clean: 0.1 GiB freed"])
         self.assertFalse((self.top / "cache/dma-require-coherent").exists())

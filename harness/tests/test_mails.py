@@ -50,7 +50,7 @@ class Refresh(Sandbox):
     def test_new_cover_letter(self):
         mails.refresh(SERIES)
         text = (SERIES.path / model.COVER).read_text()
-        self.assertIn(f"Subject: [PATCH 0/2] {mails.SUBJECT}\n", text)
+        self.assertIn(f"Subject: [PATCH 0/2] {SERIES.title}\n", text)
         self.assertIn("\n\nEDITME\n\n", text)
         self.assertIn("From 0000000000000000000000000000000000000000 ", text)
 
@@ -60,7 +60,7 @@ class Refresh(Sandbox):
         long = "dma-mapping: " + "a long subject that git has to fold " * 4
         body = ("First.\n\nSecond, with a list:\n  - ä\n\n\n    indented\n"
                 "dma-require-coherent is a name\n---\nafter a dash")
-        text = path.read_text().replace(mails.SUBJECT, long.strip())
+        text = path.read_text().replace(SERIES.title, long.strip())
         path.write_text(text.replace("EDITME", body))
         self.commit("doc: three")
         mails.refresh(SERIES)
@@ -125,8 +125,7 @@ class Refresh(Sandbox):
         mails.refresh(SERIES)
         self.git("reset", "-q", "--hard", "HEAD~1")
         self.assertIn("0002-mm-two.patch", mails.refresh(SERIES))
-        self.assertEqual(sorted(self.contents()),
-                         [model.COVER, "0001-dma-one.patch"])
+        self.assertEqual(sorted(self.contents()), ["0001-dma-one.patch"])
 
     def test_files_keep_their_times(self):
         mails.refresh(SERIES)

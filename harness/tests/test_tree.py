@@ -15,6 +15,7 @@ BASE, SERIES = model.SERIES["base"], model.SERIES["series"]
 BASED = edited(DIRECT, 5, "based")
 ONE = edited(BASED, 20, "one")
 TWO = edited(HMM, 20, "two")
+COMPAT = "#ifndef HAVE_X /* x.h: x */\n"
 # What else comes with the suites.
 SUITES = ("include/kunit/dma.h", "kernel/dma/Kconfig", "kernel/dma/Makefile",
           "drivers/infiniband/Kconfig", "drivers/infiniband/core/Makefile",
@@ -110,7 +111,7 @@ class Making(Trees):
         self.assertEqual(changed(), [])
 
     def test_unknown(self):
-        with self.fails(USAGE, "stock, base, series, stock-suites"):
+        with self.fails(USAGE, "no tree 'mainline': stock, base, series; NAME-suites"):
             trees.tree("mainline")
 
     def test_package_that_hides_all_files_from_git(self):
@@ -119,20 +120,6 @@ class Making(Trees):
         where = trees.tree("stock")
         (where / "mm/own.c").write_text("own\n")
         self.assertEqual(process.git("add", "mm/own.c", cwd=where).returncode, 0)
-
-    def test_series_on_a_series(self):
-        """Trees are a graph: a topic on the series, in a directory of its own."""
-        topic = model.Series("topic", "mainline/topic", "series")
-        topic.path.mkdir(parents=True)
-        self.mails(topic.path, ("doc: three", {"COPYING": "three\n"}))
-        with mock.patch.dict(model.SERIES, topic=topic):
-            where = trees.tree("topic")
-            self.assertEqual((where / "COPYING").read_text(), "three\n")
-            self.assertEqual((where / "mm/new.c").read_text(), "new\n")
-            self.assertEqual([subject for _, subject in trees.commits(topic)],
-                             ["doc: three"])
-            self.change_mail()
-            self.assertIn("zwei\n", (trees.tree("topic") / "mm/hmm.c").read_text())
 
     def test_no_mails(self):
         for path in SERIES.mails():
@@ -191,11 +178,11 @@ class Moving(Trees):
 
     def test_base_changes(self):
         self.made("series"), trees.tree("base")
-        changed = {name: self.ageing(name) for name in trees.NAMES}
+        changed = {name: self.ageing(name) for name in trees.names()}
         path = BASE.mails()[0]
         path.write_text(path.read_text().replace("+based", "+rebased"))
         trees.tree("series"), trees.tree("base")
-        self.assertEqual([changed[name]() for name in trees.NAMES],
+        self.assertEqual([changed[name]() for name in trees.names()],
                          [[], ["kernel/dma/direct.c"], ["kernel/dma/direct.c"]])
 
     def test_another_stock(self):
@@ -337,7 +324,7 @@ class Suites(Trees):
 
     def setUp(self):
         super().setUp()
-        (self.root / "base/compat.h").write_text("/* compat */\n")
+        (self.root / "base/compat.h").write_text(COMPAT)
         self.mails(SERIES.path, ("dma: three", {
             "kernel/dma/tests/Makefile": "obj-y += suite.o\n",
             "kernel/dma/tests/suite.c": "suite\n",
@@ -381,7 +368,7 @@ class Suites(Trees):
         self.old_cache()
         changed = [self.ageing(name) for name in ("stock", "series", "stock-suites")]
         self.change_mail()
-        (self.root / "base/compat.h").write_text("/* more */\n")
+        (self.root / "base/compat.h").write_text(f"{COMPAT}/* more */\n")
         with mock.patch.object(fetch, "_tar", side_effect=AssertionError):
             trees.tree("series"), trees.tree("stock-suites")
         self.assertEqual([files() for files in changed],
@@ -394,7 +381,7 @@ class Suites(Trees):
             self.assertEqual((where / "mm/hmm.c").read_text(), FILES["mm/hmm.c"])
             tests = where / "kernel/dma/tests"
             self.assertEqual((tests / "suite.c").read_text(), "suite\n")
-            self.assertEqual((tests / "compat.h").read_text(), "/* compat */\n")
+            self.assertEqual((tests / "compat.h").read_text(), COMPAT)
             self.assertEqual((tests / "Makefile").read_text(), "obj-y += suite.o\n\n"
                              "ccflags-y += -include $(srctree)/"
                              "kernel/dma/tests/compat.h\n"
@@ -407,6 +394,7 @@ class Suites(Trees):
                 self.assertEqual((where / path).read_text(), "tests\n")
 
     def test_benchmarks_with_the_series(self):
+        (self.root / "base/compat.h").write_text("#ifndef HAVE_X /* mm/new.c: new */\n")
         where = trees.tree("series-suites")
         self.assertEqual((where / "kernel/dma/direct.c").read_text(), ONE)
         self.assertEqual((where / "kernel/dma/debug.c").read_text(),
@@ -422,7 +410,7 @@ class Suites(Trees):
         newer = self.ageing("stock-suites")
         trees.tree("stock-suites")
         self.assertEqual(newer(), [])
-        (self.root / "base/compat.h").write_text("/* more */\n")
+        (self.root / "base/compat.h").write_text(f"{COMPAT}/* more */\n")
         self.assertEqual(trees.tree("stock-suites"), where)
         self.assertEqual(newer(), ["kernel/dma/tests/compat.h"])
 
