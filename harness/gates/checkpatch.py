@@ -30,16 +30,15 @@ EXCEPTIONS = (
 _LINE = re.compile(r"^(?P<file>[^:]*):\d+: [A-Z]+:(?P<type>[A-Z_]+): ")
 
 
-def complaints(mail: Path, name: str = "series") -> "list[str]":
+def complaints(mail: Path, top: Path) -> "list[str]":
     """What checkpatch has to say of a mail, a line each, without EXCEPTIONS; of a cover
-    letter, what is misspelled or unwritten. The checkpatch is that of tree `name`."""
+    letter, what is misspelled or unwritten. The checkpatch is that of the tree `top`."""
     packages.need("style")
     if mail.name == model.COVER:
         done = process.run(["codespell", mail], env={"PATH": _PATH})
         lines = (done.stdout + done.stderr).splitlines()
         return ["EDITME stands in it yet"] * ("EDITME" in mail.read_text("utf-8")) + lines
-    script = trees.tree(name) / "scripts/checkpatch.pl"
-    done = process.run([script, *_OPTIONS, mail], cwd=script.parent.parent,
+    done = process.run([top / "scripts/checkpatch.pl", *_OPTIONS, mail], cwd=top,
                        env={"PATH": _PATH})
     return filtered(done.stdout + done.stderr)
 

@@ -22,8 +22,9 @@ def findings() -> Iterator[Finding]:
     series, topics = model.SERIES["series"], model.topics().values()
     yield Finding(f"the series applies with no fuzz: {len(series.mails())} patches")
     yield Finding("series/ is what ./lab refresh writes", _changes(series), STYLE)
+    top = trees.tree("series")
     with process.pool(packages.jobs()) as pool:
-        said = {mail: pool.submit(checkpatch.complaints, mail)
+        said = {mail: pool.submit(checkpatch.complaints, mail, top)
                 for written in (series, *topics) for mail in written.letters()}
         for mail in series.letters():
             yield complaints(f"checkpatch and codespell: {mail.name}", said[mail].result())
@@ -58,9 +59,9 @@ def _changes(series):
 def _topic(topic, style):
     """The Finding of a topic; `style` is what checkpatch says of its mails."""
     count = len(topic.mails())
-    on = ", ".join(["stock", *(below.name for below in topic.below)])
-    text = (f"{topic.directory}/ applies to {on} with no fuzz, is what ./lab refresh "
-            f"{topic.name} writes and has good style: {count} patches")
+    text = (f"{topic.directory}/ applies to stock{' and what it needs' * bool(topic.below)} "
+            f"with no fuzz, is what ./lab refresh {topic.name} writes, has good style: "
+            f"{count} patches")
     problem = _refused(trees.update, topic.name) if count else (
         f"commit some in the tree of ./lab tree {topic.name}, and refresh")
     if problem:

@@ -310,13 +310,12 @@ class Gate(Mainline):
                 and "mainline/" in found.text]
 
     def test_good(self):
-        end = "with no fuzz, is what ./lab refresh {} writes and has good style: {}"
         self.assertEqual(self.lines(), [
-            "ok    mainline/fix/ applies to stock " + end.format("fix", "1 patches"),
-            "ok    mainline/mm/ applies to stock " + end.format("mm", "2 patches"),
-            "ok    mainline/one/ applies to stock, fix " + end.format("one", "1 patches"),
-            "ok    mainline/doc/ applies to stock, fix, mm, one "
-            + end.format("doc", "1 patches"),
+            *(f"ok    mainline/{name}/ applies to stock{below} with no fuzz, is what "
+              f"./lab refresh {name} writes, has good style: {count} patches"
+              for name, count, below in (
+                  ("fix", 1, ""), ("mm", 2, ""), ("one", 1, " and what it needs"),
+                  ("doc", 1, " and what it needs"))),
             "ok    mainline/ ends in the tree that series/ ends in"])
 
     def test_without_topics(self):

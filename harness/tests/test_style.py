@@ -7,7 +7,6 @@ from unittest import mock
 
 from harness import model
 from harness.gates import checkpatch
-from harness.source import trees
 from harness.tests import Sandbox
 
 # As checkpatch prints them.
@@ -51,7 +50,7 @@ class Complaints(Sandbox):
             for text, found in (("Good.\n", []), ("Of teh\n", ["teh ==> the"]),
                                 ("EDITME\n", ["EDITME stands in it yet"])):
                 cover.write_text(text)
-                self.assertEqual(checkpatch.complaints(cover), found)
+                self.assertEqual(checkpatch.complaints(cover, self.top), found)
 
     def test_mail(self):
         script = self.top / "tree/scripts/checkpatch.pl"
@@ -60,8 +59,7 @@ class Complaints(Sandbox):
                           "echo 'a.c:1: ERROR:TRAILING_WHITESPACE: x'\necho oops >&2\n"
                           "exit 1\n")
         script.chmod(0o755)
-        with mock.patch.object(trees, "tree", return_value=self.top / "tree"):
-            found = checkpatch.complaints(self.top / "0001-x.patch")
+        found = checkpatch.complaints(self.top / "0001-x.patch", self.top / "tree")
         self.assertEqual(found, ["a.c:1: ERROR:TRAILING_WHITESPACE: x", "oops"])
         args = (self.top / "args").read_text().split()
         self.assertIn("--strict", args)
