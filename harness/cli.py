@@ -168,7 +168,8 @@ def _commands(add: Callable) -> None:
         _option("--first", type=int, default=1, metavar="N",
                 help="the patch to begin with (default: %(default)s)"))
     add(_tree, "make a kernel tree and print its path",
-        _option("name", metavar="TREE", help="see below"),
+        _option("name", metavar="TREE", help="stock, base, series, mainline or a topic "
+                "of it, or NAME-suites: ./lab --help"),
         _option("--reset", action="store_true",
                 help="drop own commits and changes, saved under refs/lab/saved/"),
         _option("--update", action="store_true", help="look for a newer point release"))

@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import unittest
 from unittest import mock
 
 from harness import model, paths, process
@@ -130,8 +131,6 @@ class Making(Mainline):
             self.assertEqual((where / "mm/hmm.c").read_text(), hmm)
             self.assertEqual([subject for _, subject in trees.commits(model.find(name))],
                              subjects)
-        self.assertEqual({path.name for path in paths.trees().glob("*/.git")},
-                         {".git"})
         self.assertFalse((paths.trees() / "fix").exists())
 
     def test_all_end_where_the_series_ends(self):
@@ -191,7 +190,8 @@ class Suites(Mainline):
         self.write("mainline/one", [FIX, EVENT],
                    ("dma: one", {"kernel/dma/direct.c": ONE}))
         self.write("series", [("base", {"kernel/dma/direct.c": BASED})], THREE,
-                   ("tests", {"kernel/dma/tests/Makefile": "obj-y += s.o\n",
+                   ("tests", {"kernel/dma/debug.c": "/* d */\nstatic u32 error_count;\n",
+                              "kernel/dma/tests/Makefile": "obj-y += s.o\n",
                               "kernel/dma/tests/s.c": "new\n"}))
         self.enter(mock.patch.object(trees, "_BENCHMARKS", self.root / "none"))
 
@@ -203,8 +203,8 @@ class Suites(Mainline):
         self.assertEqual((tests / "compat.h").read_text(), yields
                          + (self.root / "base/compat.h").read_text())
         self.assertIn("compat.h\n", (tests / "Makefile").read_text())
-        self.assertIn("\nu32 dma_debug_error_count;\n",
-                      (where / "kernel/dma/debug.c").read_text())
+        self.assertEqual((where / "kernel/dma/debug.c").read_text(),
+                         "/* c */\nu32 dma_debug_error_count;\n")
 
     def test_over_topics(self):
         for name, yields in (("mm", ""), ("one", "#define HAVE_EVENT\n"),
@@ -230,8 +230,8 @@ class Suites(Mainline):
         self.assertFalse((where / "kernel/dma/tests/compat.h").exists())
         self.assertEqual((where / "kernel/dma/tests/Makefile").read_text(),
                          "obj-y += s.o\n")
-        self.assertIn("static u32 error_count",
-                      (where / "kernel/dma/debug.c").read_text())
+        self.assertEqual((where / "kernel/dma/debug.c").read_text(),
+                         "/* c */\nstatic u32 error_count;\n")
 
 
 class Refresh(Mainline):
@@ -381,3 +381,19 @@ class Gate(Mainline):
             (1, "mainline/", "COPYING, kernel/dma/direct.c differ")])
         with mock.patch.object(series, "MOST", 1):
             self.assertIn("COPYING and 1 more differ", self.failed()[1][2])
+
+
+class Ours(unittest.TestCase):
+    def test_topics(self):
+        for topic in model.topics().values():
+            self.assertTrue(topic.mails(), topic.directory)
+
+    def test_compat(self):
+        """The series has all that compat.h yields to, so that its tree needs none."""
+        compat = (paths.ROOT / "base/compat.h").read_text()
+        text = "".join(path.read_text() for path in model.SERIES["series"].mails())
+        entries = trees._HAVE.findall(compat)
+        self.assertEqual(len(entries), compat.count("#ifndef HAVE_"))
+        for _, path, declaration in entries:
+            self.assertIn(f"\n+++ b/{path}\n", text)
+            self.assertIn(f"\n+{declaration}", text)
