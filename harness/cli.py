@@ -49,7 +49,8 @@ def _tree(args):
 def _refresh(args):
     series = model.find(args.name)
     if not series:
-        raise LabError(f"no mails of {args.name!r}: {', '.join(trees.names()[1:])}", USAGE)
+        raise LabError(f"{args.name!r} has no mails: {', '.join(trees.names()[1:])}",
+                       USAGE)
     changed = mails.refresh(series)
     for name in changed:
         ui.say(name)

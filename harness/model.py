@@ -287,7 +287,8 @@ def topics() -> dict[str, Topic]:
 
 def _topic(name: str, values: dict[str, Any], known: dict[str, Topic]) -> Topic:
     needs = values.get("needs", ())
-    names = {topic.name for need in needs for topic in (*known[need].below, known[need])}
+    names = {topic.name for need in needs
+             for topic in (*known[need].below, known[need])}
     below = tuple(topic for topic in known.values() if topic.name in names)
     parent = "stock"
     if below:                   # the topic that needs all the others, if there is one

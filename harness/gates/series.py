@@ -13,7 +13,7 @@ MOST = 4                        # files that a line names
 
 
 def findings() -> Iterator[Finding]:
-    """All that is said of the mails; ends with APPLY if there is no tree to go on with."""
+    """What is said of the mails; ends with APPLY if there is no tree to go on with."""
     problem = _refused(trees.tree, "series")
     if problem:
         yield Finding("the series applies", problem, APPLY)
@@ -27,7 +27,8 @@ def findings() -> Iterator[Finding]:
         said = {mail: pool.submit(checkpatch.complaints, mail, top)
                 for written in (series, *topics) for mail in written.letters()}
         for mail in series.letters():
-            yield complaints(f"checkpatch and codespell: {mail.name}", said[mail].result())
+            yield complaints(f"checkpatch and codespell: {mail.name}",
+                             said[mail].result())
         for topic in topics:
             yield _topic(topic, [f"{mail.name}: {line}" for mail in topic.letters()
                                  for line in said[mail].result()])
@@ -59,9 +60,9 @@ def _changes(series):
 def _topic(topic, style):
     """The Finding of a topic; `style` is what checkpatch says of its mails."""
     count = len(topic.mails())
-    text = (f"{topic.directory}/ applies to stock{' and what it needs' * bool(topic.below)} "
-            f"with no fuzz, is what ./lab refresh {topic.name} writes, has good style: "
-            f"{count} patches")
+    below = " and what it needs" * bool(topic.below)
+    text = (f"{topic.directory}/ applies to stock{below} with no fuzz, is what ./lab "
+            f"refresh {topic.name} writes, has good style: {count} patches")
     problem = _refused(trees.update, topic.name) if count else (
         f"commit some in the tree of ./lab tree {topic.name}, and refresh")
     if problem:

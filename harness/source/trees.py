@@ -281,8 +281,8 @@ def _with_suites(commit):
 
 
 def _compat(commit, tested):
-    """{path: content} of the benchmarks, and of what the suites of `tested` need besides
-    in a tree without all of the series."""
+    """{path: content} of the benchmarks, and of what the suites of the commit `tested`
+    need besides in a tree without all of the series."""
     made = {}
     for makefile in git("ls-tree", "-r", "--name-only", tested, "--",
                         *(f"{path}/Makefile" for path in _SUITE_PATHS
