@@ -143,8 +143,8 @@ class Making(Mainline):
         trees.tree("mainline")
         self.assertEqual(self.git("rev-parse", "mainline^{tree}"),
                          self.git("rev-parse", "series^{tree}"))
-        self.assertEqual(self.subjects("mainline"), ["dma: repair", "mm: two", "mm: new",
-                                                     "dma: one", "doc: three"])
+        self.assertEqual(self.subjects("mainline"), [
+            "dma: repair", "mm: two", "mm: new", "dma: one", "doc: three"])
 
     def test_what_changes_below_is_taken_over(self):
         trees.tree("one")
@@ -336,8 +336,8 @@ class Gate(Mainline):
         self.assertEqual([line[:2] for line in failed], [
             (APPLY, "mainline/one/"), (APPLY, "mainline/doc/"), (APPLY, "mainline/")])
         self.assertEqual({problem.partition(";")[0] for _, _, problem in failed}, {
-            "mainline/one/0001-dma-one.patch does not apply: kernel/dma/direct.c, hunk at "
-            "line 17"})
+            "mainline/one/0001-dma-one.patch does not apply: kernel/dma/direct.c, hunk "
+            "at line 17"})
 
     def test_topics_in_the_same_place(self):
         """Each applies to stock, but not all of them do."""
