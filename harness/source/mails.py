@@ -37,7 +37,7 @@ def refresh(series: model.Series) -> "list[str]":
     with paths.lock("trees"):
         parent = trees.update(series.parent)
         if not trees.own_work(series.name):
-            trees.tree(series.name)
+            trees.update(series.name)
         _presentable(series, parent)
         with _written(series) as (new, changed, gone):
             _rehearse(series, parent, new)
@@ -45,7 +45,7 @@ def refresh(series: model.Series) -> "list[str]":
                 paths.replace(series.path / path.name, path.read_bytes())
             for name in gone:
                 paths.remove(series.path / name)
-        trees.tree(series.name)
+        trees.update(series.name)
         if (series.name in model.SERIES and not os.environ.get("LINUX_REF")
                 and write_known()):
             changed.append("base.toml")

@@ -118,7 +118,7 @@ def _made(name, head):
 def own_work(name: str) -> bool:
     """Whether the branch or the work tree `name` has what the lab did not make."""
     head = resolve(f"refs/heads/{name}")
-    return bool(head) and (head != _made(name, head) or _sound(name) and dirty(name))
+    return bool(head) and (head != _made(name, head) or dirty(name))
 
 
 def _save(name):
@@ -148,8 +148,10 @@ def _save(name):
 
 
 def dirty(name: str, untracked: bool = False) -> bool:
-    """Whether the work tree `name` has changes that are not committed, or is not on
-    its branch (in the middle of a rebase, say)."""
+    """Whether the work tree `name`, if there is one, has changes that are not committed,
+    or is not on its branch (in the middle of a rebase, say)."""
+    if not _sound(name):
+        return False
     out = git("status", "--porcelain", "--branch",
               f"--untracked-files={'normal' if untracked else 'no'}",
               cwd=paths.trees() / name)
@@ -229,7 +231,7 @@ def _settle(name, commit, reset=False):
     unless there is own work; returns the commit id of the branch."""
     head: Any = resolve(f"refs/heads/{name}")
     exists = _sound(name)
-    last, changed = _made(name, head), exists and dirty(name)
+    last, changed = _made(name, head), dirty(name)
     own = changed or head not in (None, commit, last)
     ahead = own and not reset and commit in (head, last)
     mails = has_mails(name) and f"`./lab refresh {name}` writes it to the mails, "
