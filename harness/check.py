@@ -2,7 +2,6 @@
 """./lab check: everything that has to hold, from the mails to the boots."""
 
 from collections.abc import Iterator
-from typing import Optional
 
 from . import commands, model, packages, process, results, runner, ui
 from .boot import kernel
@@ -34,8 +33,7 @@ class Tally:
         return f"{text}, {self.skipped} skipped" if self.skipped else text
 
 
-def run(full: bool = False, only: str = "", pin: bool = False,
-        options: Optional[runner.Options] = None) -> int:
+def run(full: bool, only: str, pin: bool, options: runner.Options) -> int:
     """Check everything, or all that is quick unless `full`; returns an exit status.
 
     `only` names gates, with commas between; `pin` writes what the boots showed to
@@ -49,7 +47,6 @@ def run(full: bool = False, only: str = "", pin: bool = False,
     plan = model.load()
     cells = [cell for cell in plan.cells.values()
              if not cell.bench and (cell.quick or full)]
-    options = options or runner.Options()
     if options.dry_run:
         ui.say(f"would check: {', '.join(chosen)}")
         list(runner.run(plan, runner.jobs_of(cells) if "boots" in chosen else (), options))

@@ -13,7 +13,7 @@ import traceback
 from pathlib import Path
 from typing import Any, Callable, Optional, Sequence
 
-from . import bisect, check, commands, model, packages, paths, process, toml, ui
+from . import bisect, check, commands, doctor, model, paths, process, results, toml, ui
 from .boot import kernel
 from .reports import bench, compare, demo
 from .source import mails, trees
@@ -77,22 +77,18 @@ def _bench(args):
     return bench.run(args.cell, args.write, commands.options(args))
 
 
-def _doctor(_args: argparse.Namespace) -> int:
-    rows = packages.doctor()
-    for verdict, name, remark in rows:
-        ui.say(f"{verdict:4}  {name:17}  {remark}")
-    wanted = [name for verdict, name, _ in rows if verdict == "WANT"]
-    ui.conclusion(f"doctor: {len(wanted)} {'things are' if wanted[1:] else 'thing is'} "
-                  f"missing: {', '.join(wanted)}" if wanted
-                  else "doctor: nothing is missing that ./lab cannot install")
-    return ENVIRONMENT if wanted else PASS
+def _doctor(_args):
+    return doctor.run()
 
 
 def _clean(args: argparse.Namespace) -> int:
     cache = paths.cache()
+    going_on = results.going_on() if args.what == "results" else []
     with contextlib.ExitStack() as stack:
-        for lock in cache.glob("*.lock"):
-            stack.enter_context(paths.lock(lock.stem, wait=False))
+        if args.what != "results":
+            for lock in (*cache.glob("*.lock"), *cache.glob("results/*/*.lock")):
+                name = str(lock.relative_to(cache).with_suffix(""))
+                stack.enter_context(paths.lock(name, wait=False))
         for name, series in model.all_series().items() if args.what == "all" else ():
             if (trees.has_mails(name) and (cache / "trees" / name).exists()
                     and mails.outdated(series)):
@@ -100,10 +96,12 @@ def _clean(args: argparse.Namespace) -> int:
                                f"lacks: ./lab refresh {name}, or ./lab tree {name} "
                                "--reset", USAGE)
         doomed = {"builds": [*cache.glob("trees/*/.builds")], "all": [cache],
-                  "results": [cache / "results"]}[args.what]
+                  "results": set(cache.glob("results/*")) - set(going_on)}[args.what]
         size = paths.size(*doomed)
         for directory in doomed:
             paths.remove(directory)
+    for run in going_on:
+        ui.note(f"left as it is: {run}, of a run that is going on")
     ui.conclusion(f"clean: {size / paths.GIB:.1f} GiB freed")
     return PASS
 

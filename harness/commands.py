@@ -30,12 +30,9 @@ def options(args: argparse.Namespace) -> runner.Options:
 def kunit(args: argparse.Namespace) -> int:
     """Boot cells that have suites; an exit status."""
     plan = model.load()
-    chosen = plan.pick(args.cell or ["*"])
-    if args.cell and any(not cell.suites for cell in chosen):
-        raise LabError("not all of these cells run KUnit suites: ./lab boot runs any",
-                       USAGE)
     chosen = [dataclasses.replace(cell, suites=args.filter or cell.suites)
-              for cell in chosen if cell.suites]
+              for cell in runner.choose(plan, args.cell, lambda cell: cell.suites,
+                                        "run KUnit suites")]
     return _boot(plan, chosen, args)
 
 
@@ -119,8 +116,6 @@ def shell(args: argparse.Namespace) -> int:
     packages.need("guest", *packages.for_cells([cell], plan))
     build = kernel.build(plan.kernel_of(cell), args.tree)
     cell = dataclasses.replace(cell, suites="", demo="shell",
-                               args=[word for word in cell.args
-                                     if not word.startswith("demo=")],
                                devices=cell.devices or ["edu,dma_mask=0xffffffff"])
     words = ["kunit.enable=0", "demo=shell"]
     if args.words:                      # the kernel puts it into the environment

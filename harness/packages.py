@@ -1,12 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Debian packages: which ones a task needs, and getting them."""
 
-import json
 import os
-import platform
-import re
 import shutil
-from pathlib import Path
 from typing import Iterable
 
 from . import paths, process, ui
@@ -16,11 +12,13 @@ from .errors import ENVIRONMENT, LabError
 # {group: {package: its programs that the lab calls}}
 GROUPS = {
     "source": {"git": "git", "xz-utils": "xz", "dpkg": "dpkg-deb dpkg-query",
-               "apt": "apt-get apt-config", "ca-certificates": ""},
+               "apt": "apt-get", "ca-certificates": ""},
     "build": {"gcc": "gcc", "make": "make", "flex": "flex", "bison": "bison",
               "bc": "bc", "libelf-dev": "", "libssl-dev": "", "ccache": "ccache",
               "kmod": "depmod", "cpio": "cpio", "python3": "python3"},
-    **{arch.name: arch.packages() for arch in ARCHES.values()},
+    **{arch.name: {package: program for package, program in arch.packages().items()
+                   if package != arch.emulator} for arch in ARCHES.values()},
+    **{f"qemu-{arch.name}": {arch.emulator: arch.qemu} for arch in ARCHES.values()},
     "guest": {"libc6-dev": "", "busybox-static": "busybox"},
     "overlay": {"device-tree-compiler": "dtc fdtoverlay"},
     "style": {"perl": "perl", "codespell": "codespell", "python3-ply": "",
@@ -31,26 +29,26 @@ _PROGRAMS = {program: package for group in GROUPS.values()
 _updated = False
 
 
-def advice(program: str) -> str:
-    """How to get a missing program, for the end of an error message."""
-    name = os.path.basename(program)
-    return f"sudo apt-get install {_PROGRAMS.get(name, name)}"
-
-
 def for_cells(cells: Iterable[Cell], matrix: Matrix) -> tuple[str, ...]:
     """The groups of packages that it takes to build and to boot `cells`."""
     groups = ["source", "build"]
     for cell in cells:
-        groups.append(matrix.kernel_of(cell).arch)
+        arch = matrix.kernel_of(cell).arch
+        groups += [arch, f"qemu-{arch}"]
         groups += ["guest"] * bool(cell.demo or cell.bench)
         groups += ["overlay"] * bool(cell.overlay)
     return tuple(dict.fromkeys(groups))
 
 
+def memory() -> float:
+    """The GiB of memory that this machine has."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / paths.GIB
+
+
 def jobs(cells: Iterable[Cell] = ()) -> int:
     """How many of `cells` may boot side by side: one a CPU, if memory has room."""
     largest = max((cell.mebibytes for cell in cells), default=1024)
-    return max(1, min(len(os.sched_getaffinity(0)), int(_memory() * 1024) // largest))
+    return max(1, min(len(os.sched_getaffinity(0)), int(memory() * 1024) // largest))
 
 
 def missing(*groups: str) -> list[str]:
@@ -70,7 +68,7 @@ def missing(*groups: str) -> list[str]:
     return [package for package in wanted if package not in have]
 
 
-def _installer() -> tuple[list[str], str]:
+def installer() -> tuple[list[str], str]:
     """What to put before apt-get to run it as root, or why nothing can be installed."""
     if not shutil.which("dpkg-query") or not shutil.which("apt-get"):
         return [], "install with this system's package manager"
@@ -93,7 +91,7 @@ def need(*groups: str) -> None:
     lacking = missing(*groups)
     if not lacking:
         return
-    prefix, obstacle = _installer()
+    prefix, obstacle = installer()
     by_hand = f"sudo apt-get install {' '.join(lacking)}"
     if obstacle:
         raise LabError(f"missing: {' '.join(lacking)}; {obstacle}"
@@ -112,56 +110,3 @@ def need(*groups: str) -> None:
                 _updated = True
             process.run(apt + ["install", "-y", "--no-install-recommends", *lacking],
                         log=log, timeout=1800, check_status=ENVIRONMENT, what=by_hand)
-
-
-def _memory() -> float:
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / paths.GIB
-
-
-def _accelerator() -> str:
-    """What boot.qemu.accelerator() knows of this host, since it was booted."""
-    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
-        return "no /dev/kvm that can be opened: TCG"
-    host = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    try:
-        known = json.loads((paths.cache() / "accelerator.json").read_text("utf-8"))
-    except (OSError, ValueError):
-        known = {}
-    answers = {answer for key, answer in known.items() if key.startswith(host)}
-    return ("KVM is there, not tried yet" if not answers else
-            "KVM boots" if "kvm" in answers else "KVM is there but hangs: TCG")
-
-
-def doctor() -> list[tuple[str, str, str]]:
-    """What this machine has, as rows (verdict, name, remark) for ./lab doctor.
-
-    The verdict is "ok", "get" for packages that are installed when they are needed, or
-    "WANT" for what the lab cannot help.
-    """
-    obstacle = _installer()[1]
-    rows = [("ok", "python", platform.python_version())]
-    for group, wanted in GROUPS.items():
-        lacking = " ".join(missing(group))
-        rows.append(("WANT" if lacking and obstacle else "get" if lacking else "ok",
-                     f"packages: {group}", f"missing: {lacking}; "
-                     f"{obstacle or 'installed when first needed'}" if lacking
-                     else " ".join(wanted)))
-
-    def judge(good: bool, name: str, remark: str) -> None:
-        rows.append(("ok" if good else "WANT", name, remark))
-
-    if shutil.which("git"):
-        version = process.run(["git", "--version"]).stdout.split()[2]
-        judge([*map(int, re.findall(r"\d+", version)[:2])] >= [2, 32], "git",
-              f"{version}, 2.32 or later wanted")
-    try:
-        used, space = paths.size(paths.cache()), paths.free(paths.cache())
-        judge(True, "cache", f"{used / paths.GIB:.1f} GiB in {paths.cache()}")
-        judge(used + space >= 12 * paths.GIB, "disk",
-              f"{space / paths.GIB:.0f} GiB free, 12 wanted with what the cache has")
-    except LabError as err:
-        judge(False, "cache", str(err))
-    judge(True, "cores", str(len(os.sched_getaffinity(0))))
-    judge(_memory() >= 5.5, "memory", f"{_memory():.0f} GiB, 6 wanted")
-    judge(True, "accelerator", _accelerator())
-    return rows

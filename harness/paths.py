@@ -8,7 +8,6 @@ import functools
 import os
 import shutil
 import subprocess
-import tempfile
 import threading
 from pathlib import Path
 from typing import Iterator, Union
@@ -72,6 +71,8 @@ def free(path: Name) -> int:
 
 def size(*directories: Name) -> int:
     """The bytes that `directories` take on their file system; 0 for missing ones."""
+    if not directories:                 # du would take the present one
+        return 0
     du = subprocess.run(["du", "-skc", "--", *directories], capture_output=True,
                         check=False)
     return int(du.stdout.split()[-2]) << 10
@@ -117,17 +118,12 @@ def replace(path: Name, data: bytes) -> bool:
             if path.read_bytes() == data:
                 return False
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        partial = path.with_name(f".{path.name}.{threading.get_native_id()}")
         try:
-            with open(handle, "wb") as out:
-                out.write(data)
-            mask = os.umask(0)
-            os.umask(mask)
-            os.chmod(name, 0o666 & ~mask)
-            os.replace(name, path)
+            partial.write_bytes(data)
+            os.replace(partial, path)
         except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name)
+            partial.unlink(missing_ok=True)
             raise
     return True
 
@@ -139,8 +135,7 @@ def remove(path: Name) -> None:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
-            with contextlib.suppress(FileNotFoundError):
-                path.unlink()
+            path.unlink(missing_ok=True)
 
 
 _locks: dict[Path, list] = {}

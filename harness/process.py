@@ -4,10 +4,12 @@
 import concurrent.futures
 import contextlib
 import errno
+import io
 import os
 import re
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ from .errors import ENVIRONMENT, INTERRUPTED, LabError
 NAME = "dma-require-coherent"
 EMAIL = "noreply@example.org"
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PATIENCE = 5.0                 # seconds between TERM and KILL
 _NOISE = re.compile(r"^\s*$|^make(\[\d+\])?: |^hint: |compilation terminated|"
                     r"^[WN]: |^tar: Exiting|^tar: Child returned")
@@ -34,7 +37,7 @@ def catch_termination():
     def interrupt(_number, _frame):
         raise KeyboardInterrupt
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in _SIGNALS:
         if signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, interrupt)
 
@@ -95,16 +98,12 @@ def _environment(changes):
 def _alive(group):
     """Whether a process of the group still runs; a zombie, which a container's
     first process may never wait for, does not."""
-    try:
-        os.killpg(group, 0)
-    except OSError:
-        return False
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             state, _, number = stat.read_text().rpartition(")")[2].split()[:3]
             if int(number) == group and state not in "ZX":
                 return True
-    return not Path("/proc/self/stat").exists()
+    return False
 
 
 def _await_end(child):
@@ -128,10 +127,6 @@ def _kill(child):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()
         _await_end(child)
-        for pipe in (child.stdin, child.stdout, child.stderr):
-            if pipe:
-                with contextlib.suppress(OSError):
-                    pipe.close()
 
 
 def _start(cmd, **popen):
@@ -139,8 +134,7 @@ def _start(cmd, **popen):
         with _starting:
             if _ending:
                 raise LabError(f"{cmd[0]}: interrupted", INTERRUPTED)
-            child = subprocess.Popen(cmd, start_new_session=True, text=True,
-                                     encoding="utf-8", errors="replace", **popen)
+            child = subprocess.Popen(cmd, start_new_session=True, **popen)
             _running.add(child)
             return child
     except FileNotFoundError as err:
@@ -179,75 +173,99 @@ def run(cmd, *, cwd=None, env=None, log=None, timeout=None, input=None,
     """
     cmd = [os.fspath(word) for word in cmd]
     ui.command(cmd)
-    what = what or Path(cmd[0]).name
-    late = None
     with contextlib.ExitStack() as stack:
-        out: Any = subprocess.PIPE
-        err = subprocess.PIPE
-        if log:
-            with paths.guard(log):
-                Path(log).parent.mkdir(parents=True, exist_ok=True)
-                out = stack.enter_context(open(log, "ab"))
-            err = subprocess.STDOUT
-            begin = out.tell()
-        child = _start(cmd, cwd=cwd, env=_environment(env), stdout=out, stderr=err,
-                       stdin=subprocess.DEVNULL if input is None else subprocess.PIPE)
-        stdout = stderr = ""
-        try:
-            stdout, stderr = child.communicate(input, timeout)
-        except subprocess.TimeoutExpired as expired:
-            late = expired
-            _kill(child)
-            stdout = _text(expired.output)
-            stderr = _text(expired.stderr)
-        except BaseException:
-            _kill(child)
-            raise
-        finally:
-            _running.discard(child)
-    if log:
-        with open(log, "rb") as written:
-            written.seek(begin)
-            stdout, stderr = _text(written.read()), ""
+        out = stack.enter_context(_appended(log) if log else tempfile.TemporaryFile())
+        err = out if log else stack.enter_context(tempfile.TemporaryFile())
+        stdin: Any = subprocess.DEVNULL
+        if input is not None:
+            stdin = stack.enter_context(tempfile.TemporaryFile())
+            stdin.write(input.encode("utf-8", "replace"))
+            stdin.seek(0)
+        begin = out.tell()
+        status, late = _finish(cmd, timeout, cwd=cwd, env=_environment(env),
+                               stdin=stdin, stdout=out, stderr=err)
+        stdout, stderr = _text(out, begin), "" if log else _text(err)
     if late and check_status is None:
         raise subprocess.TimeoutExpired(cmd, timeout, stdout, stderr)
-    if check_status is not None and (late or child.returncode):
+    if check_status is not None and (late or status):
         output = stdout + stderr
         if "No space left on device" in output:
             raise paths.full(cwd or log or os.getcwd())
         why = f"took longer than {timeout:g} s" if late else (
-            last_line(output) or f"exit status {child.returncode}")
-        raise LabError(f"{what}: {why}" + (f" (log: {log})" if log else ""),
-                       check_status)
-    return subprocess.CompletedProcess(cmd, child.returncode, stdout or "", stderr or "")
+            last_line(output) or f"exit status {status}")
+        raise LabError(f"{what or Path(cmd[0]).name}: {why}"
+                       + (f" (log: {log})" if log else ""), check_status)
+    return subprocess.CompletedProcess(cmd, status, stdout, stderr)
 
 
-def _text(data):
-    return data.decode("utf-8", "replace") if isinstance(data, bytes) else data or ""
+def _appended(log):
+    with paths.guard(log):
+        Path(log).parent.mkdir(parents=True, exist_ok=True)
+        return open(log, "ab+")
+
+
+@contextlib.contextmanager
+def _undisturbed():
+    """Signals that are caught wait until the end: Popen() forgets a child that it has
+    started when one comes."""
+    came: list = []
+    kept: dict = {}
+    if threading.current_thread() is threading.main_thread():
+        kept = {number: signal.getsignal(number) for number in _SIGNALS
+                if callable(signal.getsignal(number))}
+    for number in kept:
+        signal.signal(number, lambda number, _frame: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+        for number in came[:1]:
+            signal.raise_signal(number)
+
+
+def _finish(cmd, timeout, **popen):
+    """Start `cmd` and wait for it: (its exit status, whether it took too long). Then,
+    as at any exception, its group is ended."""
+    child: Any = None
+    try:
+        with _undisturbed():
+            child = _start(cmd, **popen)
+        return child.wait(timeout), False
+    except subprocess.TimeoutExpired:
+        _kill(child)
+        return child.returncode, True
+    except BaseException:
+        if child:
+            _kill(child)
+        raise
+    finally:
+        _running.discard(child)
+
+
+def _text(file, begin=0):
+    """What is in `file` from `begin` on; closes it."""
+    file.seek(begin)
+    with io.TextIOWrapper(file, "utf-8", errors="replace", newline="") as text:
+        return text.read()
 
 
 # What the user configured for git must not change what we make with it.
 _GIT_OPTIONS = ("gc.auto=0", "maintenance.auto=false", "core.hooksPath=/dev/null",
                 "core.autocrlf=false", "core.quotePath=false", "commit.gpgSign=false",
                 "advice.detachedHead=false")
-
-
-def git_environment():
-    """The changes to the environment under which git() runs git."""
-    env: dict = {key: None for key in os.environ if key.startswith("GIT_")}
-    env.update(GIT_CONFIG_GLOBAL="/dev/null", GIT_CONFIG_NOSYSTEM="1",
-               GIT_TERMINAL_PROMPT="0", GIT_PAGER="cat", LC_ALL="C", TZ="UTC",
-               GIT_AUTHOR_NAME=NAME, GIT_AUTHOR_EMAIL=EMAIL,
-               GIT_COMMITTER_NAME=NAME, GIT_COMMITTER_EMAIL=EMAIL)
-    return env
+_GIT_ENVIRONMENT = {
+    "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_TERMINAL_PROMPT": "0", "GIT_PAGER": "cat", "LC_ALL": "C", "TZ": "UTC",
+    "GIT_AUTHOR_NAME": NAME, "GIT_AUTHOR_EMAIL": EMAIL,
+    "GIT_COMMITTER_NAME": NAME, "GIT_COMMITTER_EMAIL": EMAIL}
 
 
 def git(*args, cwd, env=None, **kw):
     """Run git with `args` in `cwd`: no user configuration, hooks or gc, neutral
     identity.  Keywords, result and errors are those of run().
     """
-    words = ["git"]
-    for option in _GIT_OPTIONS:
-        words += ["-c", option]
-    return run(words + list(args), cwd=cwd, env={**git_environment(), **(env or {})},
-               **kw)
+    options = [word for option in _GIT_OPTIONS for word in ("-c", option)]
+    inherited = {key: None for key in os.environ if key.startswith("GIT_")}
+    return run(["git", *options, *args], cwd=cwd,
+               env={**inherited, **_GIT_ENVIRONMENT, **(env or {})}, **kw)

@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Results: what each boot showed, kept so that it can be read and repeated."""
 
+import contextlib
+import itertools
 import json
 import re
 import shlex
 import shutil
-import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import NamedTuple, Optional
 
 from . import paths
 from .errors import BOOT, FAILED, PASS, USAGE, LabError
 
 KEEP = 20                       # runs
+_locks = contextlib.ExitStack()         # on those of this process
 
 # What a healthy kernel never prints; a test that provokes a warning suppresses it.
 _SPLAT = re.compile(
@@ -22,8 +25,9 @@ _SPLAT = re.compile(
     r"\bKernel panic - not syncing|\bOops: |INFO: (task|rcu|possible|trying)|"
     r"DMA-API: .*(device driver|cacheline tracking|exceeded \d+ overlapping)")
 _STATUS = {"PASS": "passed", "SKIP": "skipped"}
-_KTAP = re.compile(r"^( *)(?:# Subtest: (\w+)$|(not )?ok \d+ (.*)$|# .*: (?:EXPECTATION|"
-                   r"ASSERTION) FAILED at (\S+)$)")
+_KTAP = re.compile(r"(?P<indent> *)(?:# Subtest: (?P<group>.+)|(?P<ok>ok|not ok) \d+ "
+                   r"(?P<name>.+?)(?: # SKIP ?(?P<why>.*))?)")
+_FAILED = re.compile(r"# .*: (?:EXPECTATION|ASSERTION) FAILED at (\S+)$")
 
 
 @dataclass
@@ -72,21 +76,31 @@ class Outcome:
 
 
 def new_run() -> Path:
-    """A new directory for the results of one run; old runs beyond KEEP go."""
-    top = paths.results()
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    for number in range(100):
-        run = top / (f"{stamp}-{number}" if number else stamp)
-        try:
-            with paths.guard(run):
-                run.mkdir()
-            break
-        except LabError:
-            if not run.exists():
-                raise
-    for old in runs()[KEEP:]:
+    """A new directory for the results of one run, which goes on until this process
+    ends; old runs beyond KEEP that have ended go."""
+    run = paths.results() / datetime.now(timezone.utc).strftime("%Y%m%d-%H%M%S.%f")
+    with paths.guard(run):
+        run.mkdir()
+    _locks.enter_context(_lock(run, wait=True))
+    for old in set(runs()[KEEP:]) - set(going_on()):
         shutil.rmtree(old, ignore_errors=True)
     return run
+
+
+def _lock(run, wait):
+    return paths.lock(f"results/{run.name}/run", wait)
+
+
+def going_on() -> list[Path]:
+    """The directories of the runs of other processes that have not ended."""
+    held = []
+    for run in runs():
+        try:
+            with _lock(run, wait=False):
+                pass
+        except LabError:
+            held.append(run)
+    return held
 
 
 def runs() -> list[Path]:
@@ -169,41 +183,54 @@ def cases(directory: Path) -> dict:
     return dict(walk(json.loads(report.read_text("utf-8")), ())) if report.exists() else {}
 
 
-def failures(ktap: str) -> dict[str, str]:
-    """{case: its first failed expectation and the place of that, if it says any} of
-    those that fail in the text `ktap`, under the names of label()."""
-    found, place = {}, ""
+class Case(NamedTuple):
+    """What KTAP has of a test case, or of a parameter of one."""
+
+    names: tuple[str, ...]      # of suite, case and parameter
+    ok: bool
+    skipped: Optional[str]      # why, if it was
+    said: list[str]             # the lines before its result
+
+
+def ktap(text: str) -> Iterator[Case]:
+    """The Cases in `text`, in the order in which they ended."""
     groups: list[tuple[int, str]] = []      # those that are open: (indent, name)
     said: list[str] = []
-    listening = False
-    for line in ktap.splitlines():
-        token = _KTAP.match(line)
-        if not token:
-            listening = listening and not line.lstrip().startswith("#")
-            if listening and len(said) < 3:
-                said.append(" ".join(line.split()))
+    begun = False                           # whether one has just begun
+    for line in text.splitlines():
+        found = _KTAP.fullmatch(line)
+        if not found:
+            said.append(line)
             continue
-        indent, subtest, bad, name, at = token.groups()
-        listening = bool(at) and not place
-        if at:
-            place = place or at
-            continue
-        inside = [group for group in groups if group[0] <= len(indent) - bool(subtest)]
-        ended, groups = groups[len(inside):], inside
-        if subtest:
-            groups.append((len(indent), subtest))
-        elif bad and not ended:
-            names = label([*(group for _, group in groups), name])
-            found[names] = f"{' '.join(said)} at {place}" if place else ""
-        place, said = "", []
-    return found
+        indent, ended = len(found["indent"]), False
+        while groups and groups[-1][0] + bool(found["group"]) > indent:
+            groups.pop()
+            ended = not begun               # an empty one is a case itself
+        if found["group"]:
+            groups.append((indent, found["group"]))
+        elif groups and not ended:
+            yield Case((*(name for _, name in groups), found["name"]),
+                       found["ok"] == "ok", found["why"], said)
+        begun, said = bool(found["group"]), []
+
+
+def failures(text: str) -> dict[str, str]:
+    """{case: its first failed expectation and the place of that, if it says any} of
+    those that fail in the KTAP `text`, under the names of label()."""
+    return {label(case.names): _expectation(case.said)
+            for case in ktap(text) if not case.ok}
+
+
+def _expectation(said):
+    for number, line in enumerate(said, 1):
+        place = _FAILED.search(line)
+        if place:
+            words = itertools.takewhile(lambda line: not line.lstrip().startswith("#"),
+                                        said[number:number + 3])
+            return f"{' '.join(' '.join(words).split())} at {place[1]}"
+    return ""
 
 
 def label(names: Sequence[str]) -> str:
     """The name of a case: 'suite.case', or 'suite.case (parameter)'."""
     return ".".join(names[:2]) + "".join(f" ({name})" for name in names[2:])
-
-
-def skips(ktap: str) -> Counter:
-    """What tests in the text `ktap` said when they skipped: {reason: how often}."""
-    return Counter(re.findall(r"# SKIP (.+)", ktap))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The one runner: builds each kernel once, boots cells side by side, yields outcomes."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional, Union
@@ -9,7 +9,7 @@ from typing import Optional, Union
 from . import model, packages, process, results, ui
 from .boot import cell as boots
 from .boot import kernel
-from .errors import FAILED, PASS, LabError
+from .errors import FAILED, PASS, USAGE, LabError
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,20 @@ class Options:
 def jobs_of(cells: Iterable[model.Cell], tree: str = "series", repeat: int = 1) -> list:
     """The Jobs of booting each of `cells` `repeat` times on `tree`."""
     return [Job(cell, tree, number + 1) for cell in cells for number in range(repeat)]
+
+
+def choose(plan: model.Matrix, patterns: Sequence[str],
+           fits: Callable[[model.Cell], object], all_do: str) -> list[model.Cell]:
+    """The cells that `patterns` names, or all that fit.
+
+    LabError USAGE for a pattern that names none, or one that does not fit: what fits
+    does is said in the words `all_do`.
+    """
+    chosen = plan.pick(patterns or ["*"])
+    fitting = [cell for cell in chosen if fits(cell)]
+    if patterns and fitting != chosen:
+        raise LabError(f"not all of these cells {all_do}: ./lab boot runs any", USAGE)
+    return fitting
 
 
 def build(plan: model.Matrix, names: Iterable[str], tree: str,

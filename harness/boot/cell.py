@@ -28,8 +28,8 @@ def boot(cell: Cell, build: Build, directory: Path) -> results.Outcome:
     shutil.copyfile(build.dir / ".config", directory / "config")
     command = argv(cell, build, directory)
     outcome = results.Outcome(
-        cell.name, build.source.name, cell.suites, commit=build.commit, version=build.version,
-        image=build.digest,
+        cell.name, build.source.name, cell.suites, commit=build.commit,
+        version=build.version, image=build.digest,
         accelerator=command[command.index("-accel") + 1], directory=str(directory))
     console, error = directory / "console.log", ""
     start = time.monotonic()
@@ -81,11 +81,11 @@ def argv(cell: Cell, build: Build, directory: Path, args: Optional[list] = None,
 def _parse(build: Build, directory: Path) -> None:
     """Let kunit.py write results.json, junit.xml and ktap.log from the console."""
     console = directory / "console.log"
-    process.run(build.parse(f"--json={directory / 'results.json'}",
+    process.run(build.kunit("parse", f"--json={directory / 'results.json'}",
                             f"--junit={directory / 'junit.xml'}", console),
                 log=directory / "kunit.log")
-    paths.replace(directory / "ktap.log", process.run(
-        build.parse("--raw_output=kunit", console)).stdout.encode())
+    ktap = process.run(build.kunit("parse", "--raw_output=kunit", console)).stdout
+    paths.replace(directory / "ktap.log", ktap.encode())
 
 
 def _decode(build: Build, directory: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from .. import packages, paths, process, ui
 from ..source import fetch
 from . import kernel
-from ..errors import BUILD, LabError
+from ..errors import BUILD
 
 SOURCE = paths.ROOT / "guest"
 MODULES = ("edu_dma", "edu_rdma")
@@ -90,10 +90,8 @@ def _run(cmd, log):
 def _pack(root, archive, log):
     names = "\n".join(sorted(str(path.relative_to(root)) for path in root.rglob("*")))
     partial = archive.with_suffix(".partial")
-    done = process.run(["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0",
-                        "-F", partial], cwd=root, input=names + "\n", log=log)
-    if done.returncode:
-        raise LabError(f"cpio: {process.last_line(done.stdout)} (log: {log})", BUILD)
+    process.run(["cpio", "--quiet", "-o", "-H", "newc", "-R", "0:0", "-F", partial],
+                cwd=root, input=names + "\n", log=log, check_status=BUILD)
     partial.replace(archive)
 
 

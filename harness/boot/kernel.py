@@ -3,7 +3,6 @@
 
 import functools
 import hashlib
-import os
 import re
 import sys
 import time
@@ -55,20 +54,10 @@ class Build:
         release = self.dir / "include/config/kernel.release"
         return release.read_text("utf-8").strip() if release.exists() else ""
 
-    def parse(self, *args):
-        """The argv of kunit.py parse."""
-        return [sys.executable, self.source / "tools/testing/kunit/kunit.py", "parse",
-                *args]
-
     def kunit(self, command, *args):
-        """The argv of another kunit.py command, on this build."""
-        return [*self.parse()[:2], command, f"--arch={self.kernel.arch}",
-                f"--build_dir={self.dir}", *args]
-
-
-def jobs():
-    """How many compilers to run at once."""
-    return len(os.sched_getaffinity(0)) + 1
+        """The argv of a command of its source's kunit.py."""
+        return [sys.executable, self.source / "tools/testing/kunit/kunit.py", command,
+                *args]
 
 
 def make_options(arch):
@@ -128,7 +117,8 @@ def _build(made, what):
     own = [] if made.kernel.alone else _own_configs(made.source)
     configs = [*own, *_with_known_suites(made)]
     target = made.kernel.target
-    cmd = made.kunit("build", f"--jobs={jobs()}", f"--cross_compile={target.cross}",
+    cmd = made.kunit("build", f"--arch={target.name}", f"--build_dir={made.dir}",
+                     f"--jobs={packages.jobs() + 1}", f"--cross_compile={target.cross}",
                      *(f"--kunitconfig={config}" for config in configs),
                      *(f"--make_options={option}" for option in
                        [*make_options(target), *made.kernel.make]))

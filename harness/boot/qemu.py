@@ -3,11 +3,10 @@
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
-from .. import packages, paths, process, ui
+from .. import paths, process, ui
 from ..model import ARCHES
 from ..errors import BOOT, ENVIRONMENT, USAGE, LabError
 
@@ -18,15 +17,6 @@ XEN = ["com1=115200,8n1", "console=com1", "loglvl=error", "guest_loglvl=error"]
 COUNTING = ["-icount", "shift=0,sleep=off", "-rtc", "base=2026-01-01,clock=vm"]
 
 _PROBE = 15                     # seconds for a kernel to say its first word
-
-
-def binary(arch):
-    """The path of QEMU for `arch`; LabError ENVIRONMENT if there is none."""
-    name = ARCHES[arch].qemu
-    found = shutil.which(name)
-    if not found:
-        raise LabError(f"{name} is missing: {packages.advice(name)}", ENVIRONMENT)
-    return found
 
 
 def hardware(cell, built, where):
@@ -54,7 +44,7 @@ def hardware(cell, built, where):
 def _device_tree(cell, arch, machine, where):
     plain, overlay, result = (where / name for name in
                               ("qemu.dtb", "overlay.dtbo", "machine.dtb"))
-    for cmd in ([binary(arch), *ARCHES[arch].options, *machine,
+    for cmd in ([ARCHES[arch].qemu, *ARCHES[arch].options, *machine,
                  "-machine", f"dumpdtb={plain}", "-display", "none"],
                 ["dtc", "-q", "-o", overlay, cell.overlay_source()],
                 ["fdtoverlay", "-i", plain, "-o", result, overlay]):
@@ -91,7 +81,7 @@ def xen_command(hypervisor, xen_args, image, *, machine=("-m", "1G"), args=(),
 
 
 def _machine(arch, machine, accelerator):
-    return [binary(arch), "-nodefaults", "-nographic", "-no-reboot", "-serial", "stdio",
+    return [ARCHES[arch].qemu, "-nodefaults", "-nographic", "-no-reboot", "-serial", "stdio",
             "-accel", accelerator, *machine]
 
 
@@ -101,22 +91,41 @@ def accelerator(arch, image):
     /dev/kvm may open and still hang Linux, so `image` is booted once to find out;
     the answer is kept until the host reboots or QEMU changes.
     """
-    if not ARCHES[arch].native or not os.access("/dev/kvm", os.R_OK | os.W_OK):
+    if not has_kvm(arch):
         return "tcg"
-    version = process.run([binary(arch), "--version"]).stdout.split("\n", 1)[0]
-    host = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    known = paths.cache() / "accelerator.json"
-    key = f"{host} {version}"
     with paths.lock("accelerator"):
-        try:
-            return json.loads(known.read_text(encoding="utf-8"))[key]
-        except (OSError, ValueError, KeyError):
+        answer = tried(arch)
+        if not answer:
             with ui.step("try whether KVM boots Linux here"):
                 answer = "kvm" if _speaks(arch, image) else "tcg"
-            paths.replace(known, json.dumps({key: answer}).encode())
+            paths.replace(_answers(), json.dumps({_host(arch): answer}).encode())
             if answer == "tcg":
                 ui.note("/dev/kvm is there but does not boot Linux: using TCG")
-            return answer
+        return answer
+
+
+def has_kvm(arch):
+    """Whether this machine may run kernels for `arch` without emulating them."""
+    return ARCHES[arch].native and os.access("/dev/kvm", os.R_OK | os.W_OK)
+
+
+def tried(arch):
+    """What accelerator() has found out of KVM here: 'kvm' or 'tcg', '' for nothing."""
+    try:
+        return json.loads(_answers().read_text("utf-8"))[_host(arch)]
+    except (LabError, OSError, ValueError, KeyError):
+        return ""
+
+
+def _answers():
+    return paths.cache() / "accelerator.json"
+
+
+def _host(arch):
+    """What such an answer holds for: this boot of this machine, and this QEMU."""
+    version = process.run([ARCHES[arch].qemu, "--version"]).stdout.split("\n", 1)[0]
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    return f"{boot_id} {version}"
 
 
 def _speaks(arch, image):

@@ -5,7 +5,7 @@ import gzip
 import os
 from pathlib import Path
 
-from .. import packages, paths
+from .. import paths
 from ..source import fetch
 from ..errors import FETCH, LabError
 
@@ -24,7 +24,6 @@ def hypervisor():
     if given:
         return _open(Path(given), paths.downloads() / "xen", f"XEN={given}")
     with paths.lock("trees"):
-        packages.need("source")
         deb = fetch.package(PACKAGE)
         image = paths.downloads() / f"{deb.stem}.xen"
         if not image.exists():
@@ -33,16 +32,12 @@ def hypervisor():
 
 
 def _unpack(deb, image):
-    scratch = paths.downloads() / "xen.partial"
-    paths.remove(scratch)
-    try:
-        fetch.extract(deb, scratch)
-        found = sorted(scratch.glob("boot/xen-*.gz"))
+    with fetch.scratch("xen.partial") as content:
+        fetch.extract(deb, content)
+        found = sorted(content.glob("boot/xen-*.gz"))
         if not found:
             raise LabError(f"{deb} holds no boot/xen-*.gz; {PACKAGE['out']}", FETCH)
         _open(found[0], image, deb.name)
-    finally:
-        paths.remove(scratch)
 
 
 def _open(packed, image, name):

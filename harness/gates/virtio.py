@@ -10,24 +10,24 @@ from ..errors import ENVIRONMENT, LabError
 OLD_NAME = "CPU_CACHE_CLEAN"    # of DMA_ATTR_DEBUGGING_IGNORE_CACHELINES
 
 
-def leftovers(name: str = "series") -> str:
-    """The first place where a tree still has OLD_NAME, or ''."""
-    done = process.git("grep", "-n", OLD_NAME, cwd=trees.tree(name))
+def leftovers() -> str:
+    """The first place where the series tree still has OLD_NAME, or ''."""
+    done = process.git("grep", "-n", OLD_NAME, cwd=trees.tree("series"))
     if done.returncode > 1:     # 1 is that there is none
         raise LabError(f"git grep: {process.last_line(done.stderr)}", ENVIRONMENT)
     return done.stdout.split("\n", 1)[0]
 
 
-def userspace(name: str = "series") -> str:
-    """Why the test programs of tools/virtio cannot be built from a tree, or ''.
+def userspace() -> str:
+    """Why the test programs of tools/virtio cannot be built from the series, or ''.
 
     They are built in the cache, among links into the tree, which stays as it is.
     The module of tools/virtio is left out: it takes a kernel with vhost. Linux 7.3
     lacks a header there, whose content is in an older one.
     """
     packages.need("build")
-    top = trees.tree(name)
-    work = paths.builds(name) / "tools-virtio"
+    top = trees.tree("series")
+    work = paths.builds("series") / "tools-virtio"
     log = work / "lab-build.log"
     paths.remove(work)
     with paths.guard(work):

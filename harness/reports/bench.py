@@ -11,11 +11,11 @@ import json
 import re
 from collections import defaultdict
 from pathlib import Path
-from typing import Optional
+from typing import Sequence
 
 from .. import model, paths, process, runner, ui
 from ..boot import kernel, qemu
-from . import figures
+from . import figures, tables
 from ..errors import BOOT, BUILD, ENVIRONMENT, FAILED, PASS, USAGE, LabError
 
 TREES = {"base": "base-suites", "stock": "stock-suites", "series": "series-suites"}
@@ -120,8 +120,7 @@ def _growth(old, new):
 
 # -- measuring ---------------------------------------------------------------
 
-def run(patterns=(), write: bool = False,
-        options: Optional[runner.Options] = None) -> int:
+def run(patterns: Sequence[str], write: bool, options: runner.Options) -> int:
     """Build and boot the three trees, print the tables; returns an exit status.
 
     The cells are those that `patterns` names, or all that count instructions.
@@ -131,21 +130,19 @@ def run(patterns=(), write: bool = False,
     cannot be had or that printed no figures.
     """
     plan = model.load()
-    chosen = plan.pick(patterns or ["*"])
-    if patterns and any(not cell.bench for cell in chosen):
-        raise LabError("not all of these cells count instructions: ./lab boot runs any",
-                       USAGE)
+    chosen = runner.choose(plan, patterns, lambda cell: cell.bench,
+                           "count instructions")
     if patterns and write:
         raise LabError(f"{DOCUMENT} is of all cells: --write without any", USAGE)
-    chosen = [cell for cell in chosen if cell.bench]
-    options = dataclasses.replace(options or runner.Options(), keep_going=False)
     outcomes = list(runner.run(
         plan, [runner.Job(cell, tree, number + 1) for cell in chosen
-               for tree in TREES.values() for number in range(BOOTS)], options))
+               for tree in TREES.values() for number in range(BOOTS)],
+        dataclasses.replace(options, keep_going=False)))
     if not outcomes:
         return PASS
     directory = Path(outcomes[0].directory).parent
-    found: dict = {"version": re.findall(r"^[\d.]+", outcomes[0].version)[0], "boots": BOOTS, "arches": [
+    found: dict = {"version": re.findall(r"^[\d.]+", outcomes[0].version)[0],
+                   "boots": BOOTS, "arches": [
         _measure(cell, plan.kernel_of(cell), directory,
                  [outcome for outcome in outcomes if outcome.cell == cell.name])
         for cell in chosen]}
@@ -153,6 +150,11 @@ def run(patterns=(), write: bool = False,
                   (json.dumps(found, indent=1) + "\n").encode())
     _print(found["arches"])
     ui.note(f"results: {directory}")
+    return _conclude(found, write)
+
+
+def _conclude(found, write):
+    """Say what is not as it has to be, and write the page if all is; an exit status."""
     problems = figures.problems(found)
     if write and not problems:
         paths.replace(paths.ROOT / DOCUMENT, figures.document(found).encode())
@@ -174,7 +176,7 @@ def _print(arches):
                            ("the same with the attribute, where it is granted",
                             figures.own(arch)),
                            ("user memory, instructions in all", figures.umems(arch))):
-            ui.say(f"\n{arch['arch']}: {what}\n\n{figures.text(rows)}")
+            ui.say(f"\n{arch['arch']}: {what}\n\n{tables.text(rows)}")
 
 
 def _measure(cell, which, directory, outcomes):
@@ -182,9 +184,6 @@ def _measure(cell, which, directory, outcomes):
     built = {name: kernel.at(which, tree) for name, tree in TREES.items()}
     boots = {name: [_figures(outcome) for outcome in outcomes if outcome.tree == tree]
              for name, tree in TREES.items()}
-    found = {name: [counted for counted, _, _ in boots[name]] for name in TREES}
-    umem = {name: [registered for _, registered, _ in boots[name]] for name in TREES}
-    tools = {name: boots[name][-1][2] for name in TREES}
     code = {name: _functions(kind) for name, kind in built.items()}
     target = which.target
     return {
@@ -195,45 +194,32 @@ def _measure(cell, which, directory, outcomes):
                              *qemu.hardware(cell, built["series"], directory),
                              "-append", f"'{' '.join(cell.args)}'"]),
         "fragments": which.fragments,
-        "rows": _rows(found),
-        "umem": _umem_rows(umem),
+        "rows": _rows(boots, "pairs", ("device", "calls", "attribute")),
+        "umem": _rows(boots, "umem", ("size", "pages", "answer"), _fewest),
         "functions": [{"name": name, **{tree: code[tree].get(name) for tree in TREES}}
                       for name in HOT],
         "growth": {name: _growth(built["base"], built[name])
                    for name in ("series", "stock")},
-        "tool": [{"mode": mode, "granule": granule,
-                  **{tree: tools[tree].get((mode, granule)) for tree in TREES}}
-                 for mode, granule in tools["series"]],
+        "tool": _rows(boots, "tool", ("mode", "granule"), lambda figures: figures[-1]),
     }
 
 
-def _rows(found):
-    """A row for each pair of calls: a list of figures a tree, one of each boot; None
-    where a boot did not print any."""
-    return [{"device": device, "calls": calls, "attribute": attribute,
-             **{tree: [boot.get((device, calls, attribute)) for boot in boots]
-                for tree, boots in found.items()}}
-            for device, calls, attribute in _keys(found)]
+def _rows(boots, kind, names, choose=list):
+    """A row for all that a boot has figures of a kind for: `names` of it, and of each
+    tree what `choose` makes of the list of its boots' figures, None where there are
+    none."""
+    keys = dict.fromkeys(key for of_tree in boots.values() for boot in of_tree
+                         for key in boot[kind])
+    return [{**dict(zip(names, key)),
+             **{tree: choose([boot[kind].get(key) for boot in of_tree])
+                for tree, of_tree in boots.items()}} for key in keys]
 
 
-def _keys(found):
-    """What the boots of all trees have figures for, in the order of the first that has."""
-    return dict.fromkeys(key for boots in found.values() for boot in boots for key in boot)
-
-
-def _umem_rows(found):
-    """A row for each size, kind of page and answer: the fewest instructions of all
-    boots of a tree for (get, release); None where it does not refuse."""
-    return [{"size": size, "pages": pages, "answer": answer,
-             **{tree: _fewest([boot.get((size, pages, answer)) for boot in boots])
-                for tree, boots in found.items()}}
-            for size, pages, answer in _keys(found)]
-
-
-def _fewest(pairs_of_boots):
-    if None in pairs_of_boots:
+def _fewest(figures_of_boots):
+    """The fewest instructions for each of (get, release), or None."""
+    if None in figures_of_boots:
         return None
-    return [min(figures_of_boots) for figures_of_boots in zip(*pairs_of_boots)]
+    return [min(figures) for figures in zip(*figures_of_boots)]
 
 
 def _first_line(cmd):
@@ -241,13 +227,14 @@ def _first_line(cmd):
 
 
 def _figures(outcome):
-    """(pairs(), umems(), latencies()) of a boot; LabError if it is not a good one."""
+    """{kind: figures} that a boot printed; LabError if it is not a good one."""
     name = f"{outcome.cell} of {outcome.tree}"
     if not outcome.ok or outcome.skipped:
         raise LabError(f"{name}: {outcome}, see {outcome.directory}",
                        BOOT if outcome.hung else FAILED)
-    counted, registered, tool = (
-        read(outcome.console) for read in (pairs, umems, latencies))
-    if not counted or not registered or len(tool) != len(MODES):
+    console = outcome.console
+    found = {"pairs": pairs(console), "umem": umems(console),
+             "tool": latencies(console)}
+    if not found["pairs"] or not found["umem"] or len(found["tool"]) != len(MODES):
         raise LabError(f"{name} printed no figures, see {outcome.directory}", FAILED)
-    return counted, registered, tool
+    return found

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """./lab compare: the suites on stock and on the series, side by side."""
 
-from pathlib import Path
-from typing import Optional
+from typing import Sequence
 
 from .. import model, paths, runner, ui
 from . import routes
 from ..source import trees
-from ..errors import BOOT, FAILED, PASS, USAGE, LabError
+from ..errors import BOOT, FAILED, PASS
 
 STOCK = "stock-suites"
 
@@ -17,7 +16,7 @@ def page():
     return paths.ROOT / "docs" / "routes.md"
 
 
-def run(patterns=(), options: Optional[runner.Options] = None) -> int:
+def run(patterns: Sequence[str], options: runner.Options) -> int:
     """Boot the cells that `patterns` names, or all that have suites, on both kernels;
     print the table, and write the page if it is of all cells.
 
@@ -26,10 +25,9 @@ def run(patterns=(), options: Optional[runner.Options] = None) -> int:
     stock fails, hangs or crashes is a result like any other.
     """
     plan = model.load()
-    chosen = plan.pick(patterns or ["*"])
-    if patterns and any(not cell.suites for cell in chosen):
-        raise LabError("not all of these cells run KUnit suites", USAGE)
-    chosen = [cell for cell in chosen if cell.suites and plan.kernel_of(cell).compare]
+    chosen = [cell for cell in runner.choose(plan, patterns, lambda cell: cell.suites,
+                                             "run KUnit suites")
+              if plan.kernel_of(cell).compare]
     routes.untested()           # to hear of a mistake there before it all boots
     outcomes = boot(plan, chosen, (STOCK, "series"), options)
     if not outcomes:
@@ -56,7 +54,7 @@ def run(patterns=(), options: Optional[runner.Options] = None) -> int:
     return broken
 
 
-def boot(plan, cells, names, options=None) -> list:
+def boot(plan, cells, names, options) -> list:
     """The Outcomes of `cells` on the trees `names`, each said as it comes."""
     outcomes = []
     for outcome in runner.run(plan, [runner.Job(cell, name) for name in names
@@ -71,12 +69,12 @@ def pairs(outcomes) -> dict:
     made: dict = {}
     for outcome in outcomes:
         made.setdefault(outcome.cell, {})[outcome.tree] = \
-            routes.read(Path(outcome.directory), outcome)
+            routes.read(outcome)
     return {name: (both[STOCK], both["series"]) for name, both in made.items()
             if len(both) == 2}
 
 
-def outdated(plan, series, options=None) -> str:
+def outdated(plan, series, options) -> str:
     """Why the page is not what run() would write after the boots `series` (Outcomes),
     for which stock is booted; "" if it is."""
     names = {outcome.cell for outcome in series}

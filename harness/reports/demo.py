@@ -4,18 +4,19 @@
 import contextlib
 import json
 import re
-from typing import Optional
+from typing import Sequence
 
 from .. import commands, model, runner, ui
-from ..errors import PASS, USAGE, LabError
+from . import tables
+from ..errors import PASS
 
 _ROW = re.compile(r"# row: (\{.*\})")
 _HEAD = ("scenario", "mapping request", "page", "answer", "device wrote", "process sees",
          "what happened")
 
 
-def run(tree: str = "series", patterns=(), beside: str = "",
-        options: Optional[runner.Options] = None) -> int:
+def run(tree: str, patterns: Sequence[str], beside: str,
+        options: runner.Options) -> int:
     """Boot the demo's scenarios on `tree`, and on the tree `beside` if one is named;
     print the table.
 
@@ -24,13 +25,9 @@ def run(tree: str = "series", patterns=(), beside: str = "",
     panicked; what is wrong with the tree beside is what it is there to show.
     """
     plan = model.load()
-    chosen = plan.pick(patterns or ["*"])
-    if patterns and any(cell.demo not in model.ROWS for cell in chosen):
-        raise LabError("not all of these cells are of the demo: ./lab boot runs any",
-                       USAGE)
-    chosen = [cell for cell in chosen
-              if cell.demo in model.ROWS and (patterns or cell.quick)]
-    options = options or runner.Options()
+    chosen = [cell for cell in runner.choose(
+        plan, patterns, lambda cell: cell.demo in model.ROWS, "are of the demo")
+        if patterns or cell.quick]
     jobs = [job for cell in chosen for name in dict.fromkeys(filter(None, (beside, tree)))
             for job in runner.jobs_of([cell], name, options.repeat)]
     outcomes = list(runner.run(plan, jobs, options))
@@ -61,12 +58,7 @@ def parse(console):
 def table(rows, trees=False):
     """The rows as text, a line each, under a heading; with their `trees` first."""
     lines = [("tree", *_HEAD)] + [(row.get("tree"), *_cells(row)) for row in rows]
-    lines = lines if trees else [line[1:] for line in lines]
-    widths = [max(map(len, column)) for column in zip(*lines)]
-    text = ["  ".join(word.ljust(width) for word, width in zip(line, widths)).rstrip()
-            for line in lines]
-    text.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(["", *text, ""])
+    return f"\n{tables.text(lines if trees else [line[1:] for line in lines])}\n"
 
 
 def _cells(row):

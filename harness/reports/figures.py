@@ -7,10 +7,10 @@ user memory: get and release), `functions` (instructions in their code), `tool`
 (microseconds, of tools/dma) and `growth` (bloat-o-meter).
 """
 
-import re
 import string
 
 from .. import paths
+from . import tables
 
 _TEMPLATE = paths.ROOT / "docs" / "performance.md.in"
 _ATTRIBUTE = "DMA_ATTR_REQUIRE_COHERENT"
@@ -21,38 +21,6 @@ _NOISE = 1.01       # of what is measured with interrupts on: timer ticks
 _SIZES = {1 << 12: "4 KiB", 1 << 20: "1 MiB", 1 << 26: "64 MiB", 1 << 30: "1 GiB"}
 _PAGE = 4096
 _OWN = ("device", "calls", "stock", "series", "series - stock")
-
-
-def text(rows):
-    """A table, `rows` with its heading first, for a terminal."""
-    widths, words = _columns(rows)
-    lines = ["  ".join(row).rstrip() for row in words]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(lines)
-
-
-def markdown(rows):
-    """The same table for a document, its columns aligned there as well."""
-    widths, words = _columns(rows)
-    lines = [f"| {' | '.join(row)} |" for row in words]
-    lines.insert(1, "|" + "|".join("-" * (width + 1) + (":" if _right(column) else "-")
-                                   for width, column in zip(widths, zip(*rows))) + "|")
-    return "\n".join(lines)
-
-
-def _columns(rows):
-    """(width of each column, rows of words as wide as that)."""
-    columns = list(zip(*rows))
-    widths = [max(len(str(word)) for word in column) for column in columns]
-    return widths, [[f"{word!s:{'>' if _right(column) else '<'}{width}}"
-                     for word, width, column in zip(row, widths, columns)]
-                    for row in rows]
-
-
-def _right(column):
-    """Whether a column has figures, which are aligned on the right."""
-    return not any(word != "-" and re.search("[A-Za-z]", str(word))
-                   for word in column[1:])
 
 
 def pairs(arch):
@@ -112,14 +80,12 @@ def _difference(row, name, other, n=0):
 
 def problems(found):
     """What is not as it has to be, a sentence each."""
-    return [f"{arch['arch']}: {row['device']}, {row['calls']}, {row['attribute']}: "
-            f"{problem}"
-            for arch in found["arches"] for row in arch["rows"]
-            for problem in [_problem(row)] if problem] + [
-                f"{arch['arch']}: {_SIZES[row['size']]} of {row['pages']} pages, "
-                f"{row['answer']}: {problem}" for arch in found["arches"]
-                for row in arch["umem"] for problem in [_umem_problem(row, arch)]
-                if problem]
+    said = [(f"{arch['arch']}: {row['device']}, {row['calls']}, {row['attribute']}",
+             _problem(row)) for arch in found["arches"] for row in arch["rows"]]
+    said += [(f"{arch['arch']}: {_SIZES[row['size']]} of {row['pages']} pages, "
+              f"{row['answer']}", _umem_problem(row, arch))
+             for arch in found["arches"] for row in arch["umem"]]
+    return [f"{row}: {problem}" for row, problem in said if problem]
 
 
 def _problem(row):
@@ -154,8 +120,8 @@ def document(found):
     def each(make):
         return "\n\n".join(f"{arch['arch']}:\n\n{make(arch)}" for arch in arches)
 
-    def tables(table):
-        return each(lambda arch: markdown(table(arch)))
+    def table(make):
+        return each(lambda arch: tables.markdown(make(arch)))
 
     machine = "\n".join(
         f"| {arch['arch']} | {arch['compiler']}; {arch['emulator']}; "
@@ -163,8 +129,8 @@ def document(found):
         for arch in arches)
     return string.Template(_TEMPLATE.read_text("utf-8")).substitute(
         boots=found["boots"], version=found["version"], machine=machine,
-        pairs=tables(pairs), own=tables(own), umem=tables(umems),
-        functions=tables(functions), growth=each(_growth), tool=tables(tool))
+        pairs=table(pairs), own=table(own), umem=table(umems),
+        functions=table(functions), growth=each(_growth), tool=table(tool))
 
 
 def _growth(arch):

@@ -79,43 +79,29 @@ Boots = Dict[str, Tuple[Boot, Boot]]
 
 # -- what the suites printed --------------------------------------------------
 
-_LINE = re.compile(r"( *)(?:# Subtest: (?P<group>.+)|# \w+: route: (?P<route>.+)|"
-                   r"(?P<ok>ok|not ok) \d+ (?P<name>.+?)(?: # SKIP ?(?P<why>.*))?)")
+_ROUTE = re.compile(r" *# \w+: route: (.+)")
 
 
-def read(where: Path, outcome: results.Outcome) -> Boot:
-    """The Boot whose KTAP is in the directory `where`, with its Outcome.
+def read(outcome: results.Outcome) -> Boot:
+    """The Boot of an Outcome, from the KTAP of that.
 
     Not from what kunit.py makes of the KTAP: there, the lines of a case's first
     parameter are those of the case.
     """
     boot = Boot(problem=outcome.problem, counts=str(outcome).partition(":")[0])
-    ktap = where / "ktap.log"
-    names: list = []
-    route = ""
-    for line in ktap.read_text("utf-8").splitlines() if ktap.exists() else ():
-        found = _LINE.fullmatch(line)
-        if not found:
-            continue
-        depth = len(found[1]) // 4      # 1 for the cases of a suite, 2 for parameters
-        if found["group"]:
-            names[depth - 1:] = [found["group"]]
-        elif found["route"]:
-            route = found["route"]
-        elif 0 < depth <= len(names):
-            suite, case, parameter = (*names[:depth], found["name"], "")[:3]
-            made = boot.results.setdefault((suite, case), {})
-            if depth == 2 or not made:
-                made[parameter] = _result(found, route)
-            route = ""
+    log = Path(outcome.directory) / "ktap.log"
+    for case in results.ktap(log.read_text("utf-8") if log.exists() else ""):
+        suite, name, parameter = (*case.names, "")[:3]
+        boot.results.setdefault((suite, name), {})[parameter] = _result(case)
     return boot
 
 
-def _result(found, route):
-    if found["why"] is not None:
-        return Result("SKIP", reason=found["why"])
-    numbers = re.findall(r"(\w+)=(-?\d+)", route)
-    return Result("PASS" if found["ok"] == "ok" else "FAIL",
+def _result(case):
+    if case.skipped is not None:
+        return Result("SKIP", reason=case.skipped)
+    printed = [found[1] for found in map(_ROUTE.fullmatch, case.said) if found]
+    numbers = re.findall(r"(\w+)=(-?\d+)", printed[-1] if printed else "")
+    return Result("PASS" if case.ok else "FAIL",
                   Counter({name: int(number) for name, number in numbers}))
 
 
@@ -290,15 +276,3 @@ def page(plan: model.Matrix, boots: Boots, source: str) -> str:
 def _table(head, lines):
     return "\n".join(f"| {' | '.join(word.replace('|', _PIPE) for word in words)} |"
                      for words in (head, ["---"] * len(head), *lines))
-
-
-def gaps(text: str, boots: "dict[str, set]") -> "list[str]":
-    """What the page `text` should name after `boots`, {cell: {(suite, case), ...}},
-    and does not, or names and should not: a list of lines."""
-    named = set(re.findall(r"^\| `([\w.]+)` \|", text, re.M))
-    cases = {case for ran in boots.values() for _, case in ran}
-    known = {name.rpartition(".")[2] for name in named}
-    return ([f"{case} is missing" for case in sorted(cases - known)] +
-            [f"there is no {case}" for case in sorted(known - cases)] +
-            [f"boot {name} is missing" for name in boots
-             if not re.search(rf"^\| {re.escape(name)} \|", text, re.M)])

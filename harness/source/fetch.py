@@ -4,6 +4,7 @@
 trees()/stock.json lists the sources that were imported, the present one first.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -11,13 +12,11 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable, Iterator, Optional
 
 from .. import packages, paths, process, toml, ui
 from ..errors import FETCH, USAGE, LabError
 
-WAYS_OUT = ("set LINUX_TREE to a git tree with a v{0}.N tag, or LINUX_TARBALL "
-            "to a linux-{0}.N tarball")
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 PACKAGE = "package "            # how keys of Debian's package begin
 ROOM = 3                        # GiB: archive, unpacked tree and its git pack
@@ -79,15 +78,9 @@ def known() -> dict:
 
 def ways_out() -> str:
     """The end of an error message: what the user can do for a source."""
-    return WAYS_OUT.format(known()["series"])
-
-
-def _sha256(path):
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
+    series = known()["series"]
+    return (f"set LINUX_TREE to a git tree with a v{series}.N tag, or LINUX_TARBALL to "
+            f"a linux-{series}.N tarball")
 
 
 def current() -> Source:
@@ -125,8 +118,8 @@ def newer() -> Optional[Source]:
             raise LabError(f"only the package is looked for, and {name} is set: unset it",
                            USAGE)
     packages.need("source")
-    deb, new = _download(known())
-    if not new:
+    deb = _download(known())
+    if _imported(PACKAGE + deb.name):
         ui.note(f"there is nothing newer than {deb.name} in {known()['suite']}")
         return None
     return _from_package(deb)
@@ -141,6 +134,16 @@ def fresh(name: str) -> Path:
     with paths.guard(path):
         path.mkdir()
     return path
+
+
+@contextlib.contextmanager
+def scratch(name: str) -> Iterator[Path]:
+    """An empty directory `name` in trees(), for as long as the context lasts."""
+    path = fresh(name)
+    try:
+        yield path
+    finally:
+        paths.remove(path)
 
 
 def _version(makefile, name, any_series=False):
@@ -164,8 +167,8 @@ def _tar(archive, name):
     The directory appears under its name only when it is whole.
     """
     paths.want_free(ROOM, paths.trees())
-    partial, unpacked = fresh("stock.partial"), paths.trees() / "stock.new"
-    try:
+    unpacked = paths.trees() / "stock.new"
+    with scratch("stock.partial") as partial:
         with ui.step(f"unpack {archive.name}"):
             process.run(["tar", "-xf", archive, "-C", partial, "--strip-components=1",
                          "--no-same-owner"], check_status=FETCH,
@@ -175,9 +178,7 @@ def _tar(archive, name):
         paths.remove(unpacked)
         with paths.guard(unpacked):
             partial.rename(unpacked)
-        return version, unpacked
-    finally:
-        paths.remove(partial)
+    return version, unpacked
 
 
 # -- LINUX_TREE and LINUX_TARBALL --------------------------------------------
@@ -242,29 +243,28 @@ def _from_tarball(tarball):
 # -- Debian's package --------------------------------------------------------
 
 def _from_package(deb):
-    base = known()
-    scratch = fresh("deb.partial")
-    try:
-        extract(deb, scratch)
-        found = sorted(scratch.glob(f"usr/src/{base['package']}.tar.*"))
+    name = known()["package"]
+    with scratch("deb.partial") as content:
+        extract(deb, content)
+        found = sorted(content.glob(f"usr/src/{name}.tar.*"))
         if not found:
-            raise LabError(f"{deb} holds no {base['package']} tarball; {ways_out()}",
-                           FETCH)
+            raise LabError(f"{deb} holds no {name} tarball; {ways_out()}", FETCH)
         version, unpacked = _tar(found[0], deb.name)
-    finally:
-        paths.remove(scratch)
-    return Source(version, f"Debian {base['package']} {_package_version(deb)}",
+    return Source(version, f"Debian {name} {_package_version(deb)}",
                   PACKAGE + deb.name, unpacked=unpacked)
 
 
 def package(base: dict) -> Path:
     """The .deb of base["package"], for base["arch"] if that is given: the newest in
-    downloads(), or else fetched from base["suite"] of Debian's archive.  LabError FETCH ends with base["out"], if
-    given, in place of ways_out()."""
+    downloads(), or else fetched from base["suite"] of Debian's archive.
+
+    For holders of the lock "trees". LabError FETCH ends with base["out"], if given, in
+    place of ways_out().
+    """
     packages.need("source")
-    debs = sorted(paths.downloads().glob(_pattern(base)),
-                  key=lambda deb: deb.stat().st_mtime)
-    return _intact(debs[-1], base) if debs else _download(base)[0]
+    debs = paths.downloads().glob(f"{base['package']}_*{base.get('arch', '')}.deb")
+    newest = max(debs, key=lambda deb: deb.stat().st_mtime, default=None)
+    return _intact(newest, base) if newest else _download(base)
 
 
 def extract(deb: Path, directory: Path) -> None:
@@ -272,10 +272,6 @@ def extract(deb: Path, directory: Path) -> None:
     with ui.step(f"open {deb.name}"):
         process.run(["dpkg-deb", "-x", deb, directory], check_status=FETCH,
                     what=f"{deb} (remove it to download it again)")
-
-
-def _pattern(base):
-    return f"{base['package'].partition(':')[0]}_*{base.get('arch', '')}.deb"
 
 
 def _out(base):
@@ -289,111 +285,88 @@ def _package_version(deb):
 def _intact(deb, base):
     """The path of a package; LabError FETCH if it is a known version and altered, then
     it is moved away. Of other versions apt and xz know it."""
-    known_as = base.get("versions", {}).get(_package_version(deb))
-    if known_as and _sha256(deb) != known_as["sha256"]:
+    wanted = base.get("versions", {}).get(_package_version(deb), {}).get("sha256")
+    if wanted and hashlib.sha256(deb.read_bytes()).hexdigest() != wanted:
         bad = deb.with_name(f"{deb.name}.bad")
-        os.replace(deb, bad)
+        deb.replace(bad)
         raise LabError(f"{deb.name} is truncated or altered (its sha256 is not "
-                       f"{known_as['sha256']}), it is now {bad}: run again to download "
-                       f"it, or {_out(base)}", FETCH)
+                       f"{wanted}), it is now {bad}: run again to download it, or "
+                       f"{_out(base)}", FETCH)
+    if not wanted and "out" not in base:
+        ui.note(f"{deb.name} is a version that base/base.toml does not know; apt has "
+                "verified it")
     return deb
 
 
 def _download(base):
-    """Let apt fetch and verify the package, with a state of its own, into downloads(),
-    unless it is there; (path, whether it was not)."""
+    """The path of the package that apt offers: it is fetched into downloads() and
+    verified by apt, unless it is there."""
     if not shutil.which("apt-get"):
         raise LabError(f"no apt to fetch {base['package']} with; {_out(base)}", FETCH)
     paths.want_free(2 * ROOM, paths.downloads())
-    partial = paths.downloads() / "partial"
-    paths.remove(partial)
-    with paths.guard(partial):
-        partial.mkdir()
-    env = {"APT_CONFIG": _private_apt(paths.downloads() / "apt", base),
-           "LC_ALL": "C"}
     log = paths.downloads() / "apt.log"
     paths.remove(log)
+    options = _options(base)
+
+    def apt(*args, cwd=None):
+        return _apt([*options, *args], base, log, cwd)
+
     with ui.step(f"fetch {base['package']} from {base['suite']}"):
-        _apt(["-o", "APT::Update::Error-Mode=any", "update"], base, log, env=env)
-        offer = _apt(["--print-uris", "download", base["package"]], base, log, env=env,
-                     cwd=partial)
-        for deb in paths.downloads().glob(_pattern(base)):
-            if f" {deb.name} " in offer:
-                return _intact(deb, base), False
-        _apt(["download", base["package"]], base, log, env=env, cwd=partial)
-    debs = sorted(partial.glob(_pattern(base)))
-    if not debs:
-        raise LabError(f"apt fetched no {base['package']} (log: {log}); {_out(base)}",
-                       FETCH)
-    if _package_version(debs[-1]) not in base.get("versions", {}) and "out" not in base:
-        ui.note(f"{debs[-1].name} is a version that base/base.toml does not know; apt has "
-                "verified it")
-    with paths.guard(partial):
-        deb = debs[-1].replace(paths.downloads() / debs[-1].name)
-    paths.remove(partial)
-    return _intact(deb, base), True
+        apt("-oAPT::Update::Error-Mode=any", "update")
+        offer = apt("--print-uris", "download", base["package"])
+        deb = paths.downloads() / re.findall(r"' (\S+) ", offer)[-1]
+        if not deb.exists():
+            with scratch("apt.partial") as partial:
+                apt("download", base["package"], cwd=partial)
+                (partial / deb.name).replace(deb)
+    return _intact(deb, base)
 
 
-def _apt(args, base, log, **kw):
+def _apt(args, base, log, cwd):
     """What apt-get prints; LabError FETCH says whether network or package failed."""
     try:
-        return process.run(["apt-get", "-q", *args], log=log, timeout=1800,
-                           check_status=FETCH, what="apt-get", **kw).stdout
+        return process.run(["apt-get", "-q", *args], cwd=cwd, log=log, timeout=1800,
+                           check_status=FETCH, what="apt-get").stdout
     except LabError as err:
         if err.status != FETCH:
             raise
-        text = log.read_text(encoding="utf-8", errors="replace")
-        if re.search(r"Unable to locate package|no installation candidate|"
-                     r"No packages found|does not have a Release file|\b404\b", text):
-            raise LabError(f"{base['package']} is no longer in {base['suite']} of the "
-                           f"archive that apt uses (log: {log}); {_out(base)}",
-                           FETCH) from err
-        raise LabError(f"{base['package']} cannot be downloaded, is there a network? "
-                       f"({err}); {_out(base)}", FETCH) from err
+        gone = re.search(r"Unable to locate package|no installation candidate|"
+                         r"No packages found|does not have a Release file|\b404\b",
+                         log.read_text("utf-8"))
+        why = (f"is no longer in {base['suite']} of the archive that apt uses "
+               f"(log: {log})" if gone else
+               f"cannot be downloaded, is there a network? ({err})")
+        raise LabError(f"{base['package']} {why}; {_out(base)}", FETCH) from err
+
+
+def _options(base):
+    """The options that let apt-get know a suite of Debian's archive and nothing else,
+    in a state of its own; of this machine's it keeps how to reach the network."""
+    where = paths.downloads() / "apt"
+    paths.remove(where)
+    # Without it apt takes the keys that this machine trusts anyway.
+    signed = f"signed-by={KEYRING} " if Path(KEYRING).exists() else ""
+    paths.replace(where / "sources.list", f"deb [{signed}target=Packages] {_archive()} "
+                  f"{base['suite']} main\n".encode())
+    options = {"Dir::State": where, "Dir::State::status": "/dev/null",
+               "Dir::Cache": where, "Dir::Etc::sourcelist": where / "sources.list",
+               "Dir::Etc::sourceparts": "/dev/null", "APT::Default-Release": "",
+               "APT::Sandbox::User": "root"}
+    if "arch" in base:
+        options["APT::Architecture"] = base["arch"]
+    return [f"-o{name}={value}" for name, value in options.items()]
 
 
 def _archive():
     """The URI of Debian's own archive in this machine's apt configuration."""
-    fields = "$(REPO_URI)|$(ORIGIN)|$(LABEL)|$(COMPONENT)|$(RELEASE)"
-    out = process.run(["apt-get", "indextargets", "--format", fields,
-                       "Created-By: Packages"], env={"LC_ALL": "C"}).stdout
+    out = process.run(["apt-get", "indextargets", "--format",
+                       "$(ORIGIN)|$(LABEL)|$(REPO_URI)", "Created-By: Packages",
+                       "Component: main"]).stdout
     for line in out.splitlines():
-        uri, origin, label, component, release = (line.split("|") + [""] * 5)[:5]
-        if component != "main" or "security" in f"{label}{release}".lower():
-            continue
-        # Origin is known only after an apt-get update; the path has to do before.
-        if origin == "Debian" or (origin in ("", "$(ORIGIN)")
-                                  and uri.rstrip("/").endswith("/debian")):
+        origin, label, uri = line.split("|")
+        # Who it is is known only after an apt-get update; the path has to do before.
+        if (origin, label) == ("Debian", "Debian") or (
+                origin in ("", "$(ORIGIN)") and uri.rstrip("/").endswith("/debian")):
             return uri
     raise LabError("apt is not configured for an archive of Debian's; " + ways_out(),
                    FETCH)
-
-
-def _private_apt(where, base):
-    """Make an apt configuration in `where` that knows a suite of Debian's archive
-    and nothing else of this machine but how it reaches the network."""
-    uri = _archive()
-    paths.remove(where)
-    with paths.guard(where):
-        for name in ("state/lists/partial", "cache/archives/partial", "sources"):
-            (where / name).mkdir(parents=True)
-    # Without it apt takes the keys that this machine trusts anyway.
-    signed = f"Signed-By: {KEYRING}\n" if Path(KEYRING).exists() else ""
-    paths.replace(where / "sources" / "debian.sources",
-                  f"Types: deb\nURIs: {uri}\nSuites: {base['suite']}\n"
-                  f"Components: main\n{signed}".encode())
-    dump = process.run(["apt-config", "dump"], check_status=FETCH).stdout
-    lines = [line for line in dump.splitlines()
-             if re.match(r"Acquire::(?!IndexTargets|CompressionTypes|Changelogs|cdrom)",
-                         line)]
-    lines += [f'Dir::State "{where}/state";', 'Dir::State::status "/dev/null";',
-              f'Dir::Cache "{where}/cache";', f'Dir::Etc::sourceparts "{where}/sources";']
-    lines += [f'Dir::Etc::{part} "/dev/null";'
-              for part in ("sourcelist", "main", "parts")]
-    if "arch" in base:
-        lines.append(f'APT::Architecture "{base["arch"]}";')
-    if os.geteuid() == 0:
-        lines.append('APT::Sandbox::User "root";')
-    config = where / "apt.conf"
-    paths.replace(config, ("\n".join(lines) + "\n").encode())
-    return config

@@ -6,7 +6,7 @@ import unittest
 from pathlib import Path
 
 from harness import paths, results
-from harness.reports import bench, figures
+from harness.reports import bench, figures, tables
 from harness.errors import BOOT, BUILD, FAILED, PASS, USAGE
 from harness.tests.lab import Lab, ktap
 
@@ -67,10 +67,16 @@ class Reading(unittest.TestCase):
         self.assertEqual(bench.umems(console), {(1 << 20, "small", "granted"): (90, 40),
                                                 (1 << 20, "small", "refused"): (70, 0)})
 
-    def test_fewest(self):
+    def test_rows(self):
+        """Figures of each boot, also if one lacks them; of user memory the fewest."""
+        boots = {"base": [{"pairs": {}}, {"pairs": {("direct", "c", "0"): 7}}]}
+        found = bench._rows(boots, "pairs", ("device", "calls", "attribute"))
+        self.assertEqual(found, [{"device": "direct", "calls": "c", "attribute": "0",
+                                  "base": [None, 7]}])
         key = (1 << 20, "small", "granted")
-        found = bench._umem_rows({"base": [{}, {}], "series": [{key: (90, 41)},
-                                                               {key: (91, 40)}]})
+        boots = {"base": [{"umem": {}}] * 2,
+                 "series": [{"umem": {key: both}} for both in ((90, 41), (91, 40))]}
+        found = bench._rows(boots, "umem", ("size", "pages", "answer"), bench._fewest)
         self.assertEqual(found, [{"size": 1 << 20, "pages": "small", "answer": "granted",
                                   "base": None, "series": [90, 40]}])
 
@@ -90,22 +96,21 @@ class Reading(unittest.TestCase):
 
 
 class Tables(unittest.TestCase):
-    def test_pairs(self):
-        table = figures.pairs(arch(row(274, 281, 273), row(None, 5, 6, OWN)))
-        self.assertEqual(table[1:], [("direct", "dma_map_phys", "0", 274, 281, 273, "+7",
-                                      "-1", "-8")])
+    def test_without_and_with_the_attribute(self):
+        found = arch(row(274, 281, 273), row(None, 5, 6, OWN))
+        self.assertEqual(figures.pairs(found)[1:], [
+            ("direct", "dma_map_phys", "0", 274, 281, 273, "+7", "-1", "-8")])
+        self.assertEqual(figures.own(found)[1:],
+                         [("direct", "dma_map_phys", 5, 6, "+1")])
 
-    def test_own(self):
-        table = figures.own(arch(row(274, 281, 273), row(None, 5, 6, OWN)))
-        self.assertEqual(table[1:], [("direct", "dma_map_phys", 5, 6, "+1")])
-
-    def test_text(self):
-        self.assertEqual(figures.text([("a", "calls", "b"), ("x", "y", 10)]),
-                         "a  calls   b\n-  -----  --\nx  y      10")
-
-    def test_markdown(self):
-        self.assertEqual(figures.markdown([("a", "calls", "b"), ("x", "y", 10)]),
-                         "| a | calls |  b |\n|---|-------|---:|\n| x | y     | 10 |")
+    def test_columns(self):
+        """Figures are on the right."""
+        rows = [("a", "calls", "b", "sees"), ("x", "y", 10, "-"), ("z", "-", "-", "-")]
+        self.assertEqual(tables.text(rows), "a  calls   b  sees\n-  -----  --  ----\n"
+                         "x  y      10  -\nz  -       -  -")
+        self.assertEqual(tables.markdown(rows), "| a | calls |  b | sees |\n"
+                         "|---|-------|---:|------|\n| x | y     | 10 | -    |\n"
+                         "| z | -     |  - | -    |")
 
     def test_functions_that_no_tree_has(self):
         names = [line[0] for line in figures.functions(arch())]
@@ -251,11 +256,6 @@ class Run(Lab):
         status, out, _ = self.bench("--dry-run")
         self.assertEqual((status, len(out), self.boots()), (PASS, 6, []))
         self.assertEqual(results.runs(), [])
-
-    def test_a_row_of_one_boot(self):
-        found = bench._rows({"base": [{}, {("direct", "c", "0"): 7}]})
-        self.assertEqual(found, [{"device": "direct", "calls": "c", "attribute": "0",
-                                  "base": [None, 7]}])
 
     def test_usage(self):
         for words, *argv in (("count instructions", "one"), ("no cell 'x'", "x"),

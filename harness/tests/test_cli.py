@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 from unittest import mock
 
-from harness import check, cli, commands, errors, model, packages, paths, ui
+from harness import check, cli, commands, doctor, errors, model, paths, results, ui
 from harness.source import mails, trees
-from harness.errors import (APPLY, BOOT, BUILD, ENVIRONMENT, FAILED, FETCH, INTERRUPTED,
-                            PASS, STYLE, USAGE, LabError)
+from harness.errors import (APPLY, BOOT, BUILD, ENVIRONMENT, FAILED, FETCH, PASS,
+                            STYLE, USAGE, LabError)
 from harness.tests.lab import Lab
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -122,11 +122,6 @@ class Usage(Lab):
             with mock.patch.object(check, "run", side_effect=LabError("a\nb", status)):
                 self.assertEqual(self.lab("check"), (status, [], ["lab: a b"]))
 
-    def test_interrupted(self):
-        with mock.patch.object(check, "run", side_effect=KeyboardInterrupt):
-            status, out, err = self.lab("check")
-        self.assertEqual((status, out, len(err)), (INTERRUPTED, [], 1))
-
     def test_plain_output(self):
         """A program that reads the output sees no escape sequences, and a reader
         that goes away ends it quietly."""
@@ -183,20 +178,23 @@ class Commands(Lab):
         self.assertEqual(plan["kernels"]["k"]["arch"], "x86_64")
 
     def cached(self, **sizes):
-        for name, mebibytes in sizes.items():
+        for name, kibibytes in sizes.items():
             where = paths.cache() / name.replace("__", "/.").replace("_", "/")
             where.mkdir(parents=True)
-            (where / "file").write_bytes(b"x" * (mebibytes << 20))
+            with open(where / "file", "wb") as file:
+                os.posix_fallocate(file.fileno(), 0, kibibytes << 10 or 1)
 
     def test_clean(self):
+        self.enter(mock.patch.object(paths, "GIB", 1 << 20))
         self.cached(trees_a__builds=110, trees_b__builds=100, results=120, x=90)
         (paths.trees() / "series").mkdir()
-        self.assertEqual(self.lab("clean", "builds")[:2],
-                         (PASS, ["clean: 0.2 GiB freed"]))
+        for size in ("0.2", "0.0"):
+            self.assertEqual(self.lab("clean", "builds")[:2],
+                             (PASS, [f"clean: {size} GiB freed"]))
         self.assertFalse(list(paths.cache().glob("trees/*/.builds")))
-        self.assertTrue((paths.cache() / "results").exists())
+        self.assertTrue((paths.cache() / "results/file").exists())
         self.assertEqual(self.lab("clean", "results")[1], ["clean: 0.1 GiB freed"])
-        self.assertFalse((paths.cache() / "results").exists())
+        self.assertFalse(list(paths.results().iterdir()))
         with mock.patch.object(mails, "outdated", return_value=["0001-x.patch"]):
             status, _, err = self.lab("clean", "all")
             self.assertEqual(status, USAGE)
@@ -223,11 +221,35 @@ class Commands(Lab):
         self.addCleanup(held.close)
         fcntl.flock(held, fcntl.LOCK_EX)
         print(1234, file=held, flush=True)
-        for what in ("builds", "results", "all"):
+        for what in ("builds", "all"):
             status, out, err = self.lab("clean", what)
             self.assertEqual((status, out), (ENVIRONMENT, []))
             self.assertIn("process 1234 holds", err[0])
         self.assertTrue((paths.cache() / "trees/stock/.builds").exists())
+
+    def test_clean_while_a_run_is_going_on(self):
+        """Its results stay, and its kernels; those of earlier runs can go."""
+        old = results.new_run()
+        other = subprocess.Popen(
+            [sys.executable, "-c", "from harness import results\n"
+             "print(results.new_run(), flush=True)\ninput()"], cwd=CHECKOUT, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        new = Path(other.stdout.readline().strip())
+        (new / "outcome.json").write_text("{}")
+        for what in ("builds", "all"):
+            status, _, err = self.lab("clean", what)
+            self.assertEqual(status, ENVIRONMENT)
+            self.assertIn(f"process {other.pid} holds {new}/", err[0])
+        status, _, err = self.lab("clean", "results")
+        self.assertEqual((status, err), (
+            PASS, [f"left as it is: {new}, of a run that is going on"]))
+        self.assertEqual((old.exists(), (new / "outcome.json").exists()), (False, True))
+        with mock.patch.object(results, "KEEP", 0):
+            results.new_run()
+        self.assertTrue(new.exists())
+        other.communicate("\n")
+        self.lab("clean", "results")
+        self.assertFalse(new.exists())
 
     def test_doctor(self):
         good = [("ok", "git", "2.39"), ("get", "packages: a", "missing: b")]
@@ -237,7 +259,7 @@ class Commands(Lab):
                  "1 thing is missing: disk"),
                 ([*good, ("WANT", "c", ""), ("WANT", "d", "")], ENVIRONMENT,
                  "2 things are missing: c, d")):
-            with mock.patch.object(packages, "doctor", return_value=rows):
+            with mock.patch.object(doctor, "rows", return_value=rows):
                 found, out, _ = self.lab("doctor")
             self.assertEqual((found, out[-1]), (status, f"doctor: {last}"))
             self.assertEqual([line.split()[:2] for line in out[:-1]],
@@ -253,6 +275,12 @@ class Commands(Lab):
             self.lab("tree", "stock", "--update")
             to["tree"].assert_called_with("stock", False)
             to["newer_stock"].assert_called_once_with()
+
+    def test_build(self):
+        status, out, _ = self.lab("build", "--tree", "base")
+        self.assertEqual((status, self.built()), (PASS, [("base", "k"),
+                                                         ("base", "other")]))
+        self.assertEqual(out[0], str(paths.builds("base") / "k/arch/x86/boot/bzImage"))
 
     def test_refresh(self):
         for changed, last in (([], "nothing to write"), (["a", "b"], "2 files written")):

@@ -10,7 +10,7 @@ import termios
 from pathlib import Path
 from unittest import mock
 
-from harness import paths, results
+from harness import results
 from harness.boot import qemu
 from harness.errors import BOOT, BUILD, FAILED, INTERRUPTED, PASS, USAGE
 from harness.source import trees
@@ -74,11 +74,9 @@ class Boot(Lab):
         self.assertEqual(out[6], "      and 2 more")
         self.assertEqual(out[7], "      again: ./lab kunit one")
 
-    def test_hang(self):
+    def test_no_test_that_passes(self):
         self.console("one", "", "exit 1")
         self.assertEqual(self.lab("boot", "one", "three")[0], BOOT)
-
-    def test_nothing_has_run(self):
         self.console("one", ktap("ok a # SKIP none"))
         self.assertEqual(self.lab("boot", "one")[0], FAILED)
 
@@ -213,21 +211,3 @@ class Shell(Lab):
             self.assertEqual(lab.returncode, INTERRUPTED)
             self.assertEqual(termios.tcgetattr(terminal), before)
         self.assertFalse(any(running(int(pid)) for pid in self.lines("pids")))
-
-
-class PassedOn(Lab):
-    """What the command line says arrives where it is meant."""
-
-    def test_tree(self):
-        with mock.patch.object(trees, "tree", return_value=self.top) as made:
-            for argv, reset in ((["tree", "series"], False),
-                                (["tree", "series", "--reset"], True)):
-                self.assertEqual(self.lab(*argv)[:2], (PASS, [str(self.top)]))
-                said = [*made.call_args.args, *made.call_args.kwargs.values()]
-                self.assertEqual((said[0], True in said), ("series", reset))
-
-    def test_build(self):
-        status, out, _ = self.lab("build", "--tree", "base")
-        self.assertEqual((status, self.built()), (PASS, [("base", "k"),
-                                                         ("base", "other")]))
-        self.assertEqual(out[0], str(paths.builds("base") / "k/arch/x86/boot/bzImage"))

@@ -172,8 +172,8 @@ class Read(unittest.TestCase):
     """The KTAP of a boot of stock, of which one suite is left."""
 
     def setUp(self):
-        self.boot = routes.read(DATA, Outcome(
-            "x86_64", passed=64, failed=65, skipped=248, problem="a problem"))
+        self.boot = routes.read(Outcome("x86_64", passed=64, failed=65, skipped=248,
+                                        problem="a problem", directory=str(DATA)))
 
     def case(self, name):
         return self.boot.results["dma_debug", name]
@@ -205,7 +205,7 @@ class Read(unittest.TestCase):
     def read(self, text):
         with tempfile.TemporaryDirectory() as scratch:
             (Path(scratch) / "ktap.log").write_text(text)
-            return routes.read(Path(scratch), Outcome("x86_64", passed=1, failed=2, skipped=3)).results
+            return routes.read(Outcome("x86_64", directory=scratch)).results
 
     def test_expressions(self):
         """What the source of the suites looks like is not in the results."""
@@ -221,8 +221,14 @@ class Read(unittest.TestCase):
         self.assertEqual({case: result[""].route for (_, case), result in found.items()},
                          {"a": {"mapped": 1}, "b": {}})
 
+    def test_no_parameters(self):
+        """A case that could have some is a case itself."""
+        found = self.read("    # Subtest: s\n        # Subtest: a\n        1..0\n"
+                          "    ok 1 a # SKIP none\nok 1 s\n")
+        self.assertEqual(found, {("s", "a"): {"": Result("SKIP", reason="none")}})
+
     def test_nothing(self):
-        boot = routes.read(DATA / "none", Outcome("x86_64", problem="the boot hung"))
+        boot = routes.read(Outcome("x86_64", problem="the boot hung", directory="none"))
         self.assertEqual((boot.results, boot.problem), ({}, "the boot hung"))
 
 

@@ -50,8 +50,6 @@ class Rows(unittest.TestCase):
         """guest/demo.c prints null for what it could not measure."""
         row = {**rows("force")[1], "page": None, "reason": None}
         self.assertIn("REQUIRE_COHERENT  -     -EOPNOTSUPP", demo.table([row]))
-
-    def test_no_rows(self):
         self.assertIn("scenario", demo.table([]))
 
     def test_conclude(self):

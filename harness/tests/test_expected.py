@@ -62,12 +62,11 @@ class Expected(Lab):
         self.console("two", ktap("ok a", "ok b", "ok c # SKIP none", "ok e # SKIP none"))
         self.assertEqual(self.check(), (PASS, []))
 
-    def test_new_cell(self):
+    def test_nothing_is_pinned(self):
+        """Of one cell, or of any."""
         (self.root / "expected.toml").write_text(
             PINNED.replace("three = 1\n", "").replace("three = 1, ", ""))
         self.assertEqual(self.check(), (PASS, []))
-
-    def test_no_file(self):
         (self.root / "expected.toml").unlink()
         self.assertEqual(self.check(), (PASS, []))
 

@@ -25,7 +25,6 @@ class Complaints(Sandbox):
             if subprocess.run([lint.PYTHON, "-c", f"import {module}"], check=False,
                               stderr=subprocess.DEVNULL).returncode:
                 raise unittest.SkipTest(f"there is no {module}")
-        self.assertEqual(lint.complaints(), [])
         (self.root / "harness/x.py").write_text(
             "import os\n\n\ndef f():\n    text: str = 1 + 1\n    return text\n")
         unused, wrong = lint.complaints()

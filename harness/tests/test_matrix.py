@@ -55,15 +55,13 @@ class Matrix(Sandbox):
         self.assertEqual(plan.kernel_of(cell).configs(),
                          [self.root / "configs/slim.config"])
 
-    def test_unknown_arch(self):
+    def test_what_is_not_there(self):
         self.refused('arch = "x86_64"', 'arch = "vax"', "kernel.x86_64", "x86_64")
-
-    def test_unknown_kernel(self):
         self.refused('kernel = "x86_64"', 'kernel = "riscv"', "cell.plain",
                      "no kernel.riscv")
-
-    def test_missing_fragment(self):
         self.refused('["slim"]', '["slim", "fat"]', "kernel.x86_64", "configs/fat.config")
+        self.refused('what = "a"', 'what = "a"\noverlay = "none"', "cell.plain",
+                     "configs/none.dtso")
 
     def test_keys(self):
         self.refused('what = "b"', 'what = "b"\ncolour = 1', "cell.demo-plain", "colour")
@@ -97,14 +95,6 @@ class Matrix(Sandbox):
         for text in (both, both.replace("demo", "bench"), "", 'demo = "unheard-of"'):
             self.refused('suites = "dma*"', text, "cell.plain",
                          "either suites, bench or demo")
-
-    def test_not_toml(self):
-        self.refused("[cell.plain]", "[cell.plain", "line")
-
-    def test_kernel_that_is_not_booted(self):
-        old = "[kernel.x86_64]"
-        plan = self.load(old, f'[kernel.w]\narch = "arm64"\n{old}')
-        self.assertEqual(plan.kernels["w"].target.name, "arm64")
 
     def test_pick(self):
         plan = self.load()

@@ -4,7 +4,7 @@
 import os
 from unittest import mock
 
-from harness import model, packages, paths, toml
+from harness import doctor, model, packages, paths, toml
 from harness.errors import ENVIRONMENT, USAGE
 from harness.tests import Sandbox
 
@@ -15,6 +15,9 @@ class Need(Sandbox):
     def setUp(self):
         super().setUp()
         packages._updated = False
+        (self.root / "matrix.toml").write_text(
+            "[kernel.k]\narch = 'arm64'\n[kernel.compiled]\narch = 'sparc64'\n"
+            "[cell.c]\nkernel = 'k'\nwhat = ''\nsuites = '*'\n")
         self.installed("git xz-utils dpkg apt")
         self.program("apt-get", f'echo "$DEBIAN_FRONTEND $@" >> {self.top}/apt')
         self.program("sudo", "exit 1")
@@ -84,7 +87,7 @@ class Need(Sandbox):
             NEED("build")
 
     def doctor(self):
-        return {name: (verdict, remark) for verdict, name, remark in packages.doctor()}
+        return {name: (verdict, remark) for verdict, name, remark in doctor.rows()}
 
     def test_doctor(self):
         self.user(0)
@@ -94,11 +97,15 @@ class Need(Sandbox):
         for name in ("python", "git", "cache", "cores"):
             self.assertEqual(rows[name][0], "ok")
         self.assertRegex(rows["cache"][1], r"^0\.0 GiB in /")
+        self.assertEqual([name for name in rows if name.startswith("packages: ")], [
+            f"packages: {name}" for name in ("source", "build", "arm64", "sparc64",
+                                             "qemu-arm64", "style")
+            if packages.GROUPS[name]])  # a compiler of its own, say
 
     def test_doctor_who_cannot_help(self):
         self.user(1000)
         with mock.patch.object(paths, "free", return_value=4 * paths.GIB), \
-                mock.patch.object(packages, "_memory", return_value=2):
+                mock.patch.object(packages, "memory", return_value=2):
             rows = self.doctor()
         self.assertEqual({name for name, row in rows.items() if row[0] == "WANT"}
                          & {"packages: source", "disk", "memory"},
@@ -109,11 +116,14 @@ class Need(Sandbox):
 
     def test_accelerator(self):
         """As boot.qemu.accelerator() writes it down; of an earlier boot it is void."""
+        self.program(next(arch.qemu for arch in model.ARCHES.values() if arch.native),
+                     "echo QEMU 7")
         known = paths.cache() / "accelerator.json"
         host = open("/proc/sys/kernel/random/boot_id", encoding="ascii").read().strip()
         for kept, said in (("", "not tried yet"), ('{"%s QEMU 7": "kvm"}', "KVM boots"),
                            ('{"%s QEMU 7": "tcg"}', "hangs: TCG"),
-                           ('{"another-%s QEMU 7": "tcg"}', "not tried yet")):
+                           ('{"another-%s QEMU 7": "tcg"}', "not tried yet"),
+                           ('{"%s QEMU 6": "tcg"}', "not tried yet")):
             known.write_text(kept.replace("%s", host))
             with mock.patch("os.access", return_value=True):
                 self.assertIn(said, self.doctor()["accelerator"][1])
@@ -126,19 +136,26 @@ class Need(Sandbox):
 
         def groups(kernel, **cell):
             return packages.for_cells([model.Cell("c", "", kernel, **cell)], plan)
-        self.assertEqual(groups("arm64", suites="*"), ("source", "build", "arm64"))
-        self.assertEqual(groups("arm64", suites="*", overlay="pool")[2:],
-                         ("arm64", "overlay"))
-        self.assertEqual(groups("x86_64", demo="plain")[2:], ("x86_64", "guest"))
-        self.assertEqual(groups("x86_64", bench="*")[2:], ("x86_64", "guest"))
+        self.assertEqual(groups("arm64", suites="*"),
+                         ("source", "build", "arm64", "qemu-arm64"))
+        self.assertEqual(groups("arm64", suites="*", overlay="pool")[4:], ("overlay",))
+        self.assertEqual(groups("x86_64", demo="plain")[4:], ("guest",))
+        self.assertEqual(groups("x86_64", bench="*")[4:], ("guest",))
         self.assertTrue({*packages.GROUPS} > {*groups("arm64", demo="x", overlay="y")})
+
+    def test_kernel_that_is_only_compiled(self):
+        """It needs a compiler and no QEMU."""
+        self.assertIn("gcc-sparc64-linux-gnu", packages.GROUPS["sparc64"])
+        for arch in model.ARCHES.values():
+            self.assertNotIn(arch.emulator, packages.GROUPS[arch.name])
+            self.assertEqual([*packages.GROUPS[f"qemu-{arch.name}"]], [arch.emulator])
 
     def test_jobs(self):
         cells = [model.Cell("c", "", "k", memory=memory) for memory in ("512M", "5G")]
         self.assertEqual([cell.mebibytes for cell in cells], [512, 5120])
         with mock.patch("os.sched_getaffinity", return_value=range(4)):
             for memory, jobs in ((1, 1), (11, 2), (100, 4)):
-                with mock.patch.object(packages, "_memory", return_value=memory):
+                with mock.patch.object(packages, "memory", return_value=memory):
                     self.assertEqual(packages.jobs(cells), jobs)
 
 

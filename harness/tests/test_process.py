@@ -42,8 +42,9 @@ class Run(Sandbox):
         return [int(n) for n in (self.top / "pids").read_text().split()]
 
     def test_output(self):
-        done = process.run(["sh", "-c", "cat; echo err >&2; exit 3"], input="in")
-        self.assertEqual((done.stdout, done.stderr, done.returncode), ("in", "err\n", 3))
+        done = process.run(["sh", "-c", "cat; echo err >&2; exit 3"], input="in\r\n")
+        self.assertEqual((done.stdout, done.stderr, done.returncode),
+                         ("in\r\n", "err\n", 3))
 
     def test_environment(self):
         with mock.patch.dict(os.environ, A="1", B="2"):
@@ -115,6 +116,22 @@ class Run(Sandbox):
             child.send_signal(number)
             self.assertEqual(child.wait(10), INTERRUPTED)
             self.assertFalse(any(running(pid) for pid in self.pids()))
+
+    def test_interrupt_while_it_starts(self):
+        start = subprocess.Popen
+
+        def interrupted(*args, **kw):
+            child = start(*args, **kw)
+            self.addCleanup(child.kill)
+            (self.top / "pids").write_text(str(child.pid))
+            signal.raise_signal(signal.SIGINT)
+            return child
+
+        with mock.patch("subprocess.Popen", interrupted):
+            with self.assertRaises(KeyboardInterrupt):
+                process.run(["sleep", "60"])
+        self.assertFalse(any(running(pid) for pid in self.pids()))
+        self.assertEqual(signal.getsignal(signal.SIGINT), signal.default_int_handler)
 
     def test_last_line(self):
         for text, line in (("", ""), ("a\nb\n\n", "b"),

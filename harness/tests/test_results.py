@@ -88,10 +88,6 @@ class Judge(Sandbox):
         self.assertFalse(outcome.hung)
         self.assertEqual(str(outcome), "0 passed, 0 failed, 2 skipped")
 
-    def test_why_skipped(self):
-        text = (DATA / "pass.log").read_text(encoding="utf-8")
-        self.assertEqual(results.skips(text), {"needs a boot with swiotlb=force": 2})
-
     def test_splats(self):
         """Whatever a healthy kernel never says, each by itself."""
         oops = ("BUG: kernel NULL pointer dereference, address: 0000000000000008\n"
@@ -182,7 +178,6 @@ class Kept(Sandbox):
     def test_old_runs_go(self):
         with mock.patch.object(results, "KEEP", 3):
             made = []
-            for second in range(5):
-                with mock.patch("time.strftime", return_value=f"20261121-00000{second}"):
-                    made.append(results.new_run())
+            for _ in range(5):
+                made.append(results.new_run())
         self.assertEqual(results.runs(), made[:1:-1])

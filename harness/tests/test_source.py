@@ -38,36 +38,22 @@ class Tarball(Sandbox):
         self.assertEqual((src.version, src.origin), ("7.3.4", "linux-7.3.4.tar.xz"))
         self.assertTrue((src.unpacked / "Makefile").exists())
 
-    def test_truncated(self):
-        path = self.kernel(**{"drivers/big.c": os.urandom(200000).hex()})
-        os.truncate(path, path.stat().st_size // 2)
-        self.use(path)
-        with self.fails(FETCH, path, "truncated"):
-            fetch.ensure_stock()
-        self.nothing_left()
+    def test_truncated_and_altered(self):
+        for spoil in (os.truncate, flip):
+            path = self.kernel(**{"drivers/big.c": os.urandom(200000).hex()})
+            spoil(path, path.stat().st_size // 2)
+            self.use(path)
+            with self.fails(FETCH, path, "truncated or altered"):
+                fetch.ensure_stock()
+            self.nothing_left()
 
-    def test_altered(self):
-        path = self.kernel(**{"zz": os.urandom(200000).hex()})
-        flip(path, path.stat().st_size // 2)
-        self.use(path)
-        with self.fails(FETCH, path, "altered"):
-            fetch.ensure_stock()
-        self.nothing_left()
-
-    def test_wrong_version(self):
-        self.use(self.kernel("7.2.9"))
-        with self.fails(FETCH, "7.2.9, not 7.3.N", "LINUX_TREE"):
-            fetch.ensure_stock()
-
-    def test_no_kernel(self):
-        self.use(self.kernel(Makefile="all:\n"))
-        with self.fails(FETCH, "no kernel"):
-            fetch.ensure_stock()
-
-    def test_missing(self):
-        self.use("/nonexistent/linux.tar.xz")
-        with self.fails(FETCH, "/nonexistent/linux.tar.xz is not a file"):
-            fetch.ensure_stock()
+    def test_no_kernel_of_the_series(self):
+        for path, *words in ((self.kernel("7.2.9"), "7.2.9, not 7.3.N", "LINUX_TREE"),
+                             (self.kernel(Makefile="all:\n"), "no kernel"),
+                             ("/nonexistent/x", "/nonexistent/x is not a file")):
+            self.use(path)
+            with self.fails(FETCH, *words):
+                fetch.ensure_stock()
 
     def test_interrupted_unpacking_is_not_taken_for_whole(self):
         self.use(self.kernel())
@@ -178,21 +164,17 @@ class Tree(Sandbox):
 
 @unittest.skipUnless(shutil.which("dpkg-deb"), "needs dpkg-deb")
 class Package(Sandbox):
-    def setUp(self):
-        super().setUp()
-        self.program("apt-config", "echo 'Acquire::http::Proxy \"http://proxy:1\";'")
-
     def apt(self, update="exit 0", download='cp "$DEB" .'):
         os.environ["DEB"] = str(self.top / "archive" / DEB)
         self.program("apt-get", f'''
             case "$*" in
             *indextargets*)
-                echo "http://a.example/debian-security/|Debian|Debian-Security|main|x-security|"
-                echo "http://b.example/apt/|Other|Other|main|x|"
-                echo "http://c.example/debian/|Debian|Debian|main|x|";;
-            *update*) {update};;
+                echo "Debian|Debian-Security|http://a.example/debian-security/"
+                echo "Other|Other|http://b.example/apt/"
+                echo "Debian|Debian|http://c.example/debian/";;
+            *" update"*) {update};;
             *--print-uris*) echo "'http://x/' ${{DEB##*/}} 1 SHA256:0";;
-            *download*) {download};;
+            *" download "*) {download};;
             esac''')
 
     def deb(self, tarball=None, version=VERSION, name=DEB):
@@ -220,10 +202,8 @@ class Package(Sandbox):
         src = fetch.ensure_stock()
         self.assertEqual(src.origin, f"Debian linux-source-7.3 {VERSION}")
         self.assertIn("base.toml does not know", self.stderr.getvalue())
-        config = (paths.downloads() / "apt/apt.conf").read_text()
-        self.assertIn("http://proxy:1", config)
-        self.assertIn("URIs: http://c.example/debian/\n",
-                      (paths.downloads() / "apt/sources/debian.sources").read_text())
+        self.assertRegex((paths.downloads() / "apt/sources.list").read_text(),
+                         r"^deb .* http://c\.example/debian/ trixie-backports main$")
         self.apt(update="exit 100", download="exit 100")
         self.assertEqual(fetch.ensure_stock().key, src.key)
 
@@ -238,15 +218,6 @@ class Package(Sandbox):
         del os.environ["LINUX_TARBALL"]
         with mock.patch.object(fetch, "_tar", side_effect=AssertionError):
             self.assertIn("= 4\n", (trees.tree("stock") / "Makefile").read_text())
-        self.assertIn("7.3.4 (Debian", trees.provenance())
-
-    def test_package_after_another_source(self):
-        self.deb()
-        self.apt()
-        os.environ["LINUX_TARBALL"] = str(self.kernel("7.3.5"))
-        trees.tree("stock")
-        del os.environ["LINUX_TARBALL"]
-        trees.tree("stock")
         self.assertIn("7.3.4 (Debian", trees.provenance())
 
     def test_newer_package(self):
@@ -299,19 +270,15 @@ class Package(Sandbox):
         self.assertEqual(fetch.ensure_stock().version, "7.3.4")
         self.assertNotIn("does not know", self.stderr.getvalue())
 
-    def test_no_network(self):
+    def test_cannot_be_had(self):
         self.apt(update="echo 'E: Failed to fetch http://c.example/  Temporary failure "
                         "resolving' >&2; exit 100")
         with self.fails(FETCH, "network", "LINUX_TREE", "LINUX_TARBALL"):
             fetch.ensure_stock()
-
-    def test_gone(self):
         self.apt(download="echo 'E: Unable to locate package linux-source-7.3' >&2; "
                           "exit 100")
         with self.fails(FETCH, "no longer in trixie-backports", "LINUX_TARBALL"):
             fetch.ensure_stock()
-
-    def test_no_archive_of_debian(self):
-        self.program("apt-get", "echo 'http://b.example/apt/|Other|Other|main|x|'")
+        self.program("apt-get", "echo 'Other|Other|http://b.example/apt/'")
         with self.fails(FETCH, "archive of Debian", "LINUX_TREE"):
             fetch.ensure_stock()

@@ -22,11 +22,11 @@ class Hypervisor(Sandbox):
         os.environ.pop("XEN", None)
 
     def apt(self, then):
-        self.program("apt-config", "")
         self.program("apt-get", f'''
             case "$*" in
-            *indextargets*) echo "http://a.example/debian/|Debian|Debian|main|x|";;
-            *download*) {then};;
+            *indextargets*) echo "Debian|Debian|http://a.example/debian/";;
+            *--print-uris*) echo "'http://x/' {DEB} 1 SHA256:0";;
+            *" download "*) {then};;
             esac''')
 
     def deb(self, *content):
@@ -47,8 +47,8 @@ class Hypervisor(Sandbox):
         self.deb("xen-4.17-amd64.gz", "xen-4.17-amd64.efi")
         image = xen.hypervisor()
         self.assertEqual(image.read_bytes(), b"\x7fELF xen")
-        sources = paths.downloads() / "apt/sources/debian.sources"
-        self.assertIn("Suites: bookworm\n", sources.read_text())
+        sources = paths.downloads() / "apt/sources.list"
+        self.assertIn("/debian/ bookworm main\n", sources.read_text())
         self.apt("exit 100")
         self.assertEqual(xen.hypervisor(), image)
 
