@@ -13,10 +13,11 @@ import traceback
 from pathlib import Path
 from typing import Any, Callable, Optional, Sequence
 
-from . import bisect, check, commands, doctor, model, paths, process, results, toml, ui
+from . import (bisect, check, commands, doctor, model, paths, process, results, send,
+               toml, ui)
 from .boot import kernel
 from .reports import bench, compare, demo
-from .source import mails, trees
+from .source import mails, sent, trees
 from .errors import ENVIRONMENT, FAILED, INTERNAL, INTERRUPTED, PASS, USAGE, LabError
 
 
@@ -77,6 +78,11 @@ def _bench(args):
     return bench.run(args.cell, args.write, commands.options(args))
 
 
+def _send(args):
+    return send.run(args.name, args.really, args.reroll, args.changes, args.fate,
+                    args.abandon)
+
+
 def _doctor(_args):
     return doctor.run()
 
@@ -85,6 +91,10 @@ def _clean(args: argparse.Namespace) -> int:
     cache = paths.cache()
     going_on = results.going_on() if args.what == "results" else []
     with contextlib.ExitStack() as stack:
+        if args.what == "all" and sent.kept():
+            raise LabError(f"{cache} alone knows what was sent ({sent.kept()[0]}): "
+                           "git push refs/lab/sent from its trees/stock, and remove "
+                           f"{cache}/sent", USAGE)
         if args.what != "results":
             for lock in (*cache.glob("*.lock"), *cache.glob("results/*/*.lock")):
                 name = str(lock.relative_to(cache).with_suffix(""))
@@ -196,6 +206,18 @@ def _commands(add: Callable) -> None:
     add(commands.shell, "a shell in the guest of a cell, or -- COMMAND in it", _TREE,
         _option("cell"),
         _option("--gdb", action="store_true", help="wait for gdb at port 1234"))
+    add(_send, "say what mails of a series would go to whom, or send them",
+        _option("name", nargs="?", default="series",
+                help="series, or a topic of mainline/ (default: %(default)s)"),
+        _option("--really", action="store_true", help="send them by git send-email"),
+        _option("--reroll", type=positive, default=0, metavar="N",
+                help="the number of the version (default: the next)"),
+        _option("--changes", default="", metavar="FILE",
+                help="what is new in this version"),
+        _option("--fate", choices=send.FATES, default="",
+                help="what became of a mail that may have gone"),
+        _option("--abandon", action="store_true",
+                help="end a version of which some mails went"))
     add(_doctor, "say what this machine has and lacks")
     add(_list, "list kernels and cells",
         _option("--json", action="store_true", help="all of matrix.toml"))

@@ -10,6 +10,7 @@ STYLE = 5
 BUILD = 6
 BOOT = 7
 ENVIRONMENT = 8
+SEND = 9
 INTERNAL = 70                   # a bug in the lab itself
 INTERRUPTED = 130
 

@@ -23,6 +23,9 @@ GROUPS = {
     "overlay": {"device-tree-compiler": "dtc fdtoverlay"},
     "style": {"perl": "perl", "codespell": "codespell", "python3-ply": "",
               "python3-git": "", "python3-pyflakes": "", "mypy": "mypy"},
+    "send": {"git-email": "", "perl": "perl", "libauthen-sasl-perl": "",
+             "libio-socket-ssl-perl": ""},
+    "smtp": {"python3-aiosmtpd": ""},           # for the tests of sending
 }
 _PROGRAMS = {program: package for group in GROUPS.values()
              for package, programs in group.items() for program in programs.split()}

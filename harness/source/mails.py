@@ -162,3 +162,38 @@ def write_known() -> bool:
     lines = [f"{head}\n\n{MARKER}[stock]", f'version = "{fetch.current().version}"', "",
              "[files]", *(f'"{name}" = "{blob}"' for name, blob in sorted(blobs.items()))]
     return paths.replace(path, ("\n".join(lines) + "\n").encode())
+
+
+# -- sending -----------------------------------------------------------------
+
+def settle(series: model.Series) -> None:
+    """Bring the tree of a series up to date; LabError unless it can be sent as it is and
+    its mails are what refresh() would write, with the errors of refresh()."""
+    with paths.lock("trees"):
+        trees.tree(series.name)
+        _presentable(series, trees.update(series.parent))
+        changes = outdated(series)
+        if changes:
+            raise LabError(f"{', '.join(changes)}: not what the commits say: ./lab "
+                           f"refresh {series.name}", USAGE)
+
+
+def write(series: model.Series, head: str, directory: Path, changes: str,
+          options: "list[str]", env: "dict[str, str]") -> None:
+    """Write the commits from a series' parent to `head` into `directory` as mails to be
+    sent; `changes` go below the text of the cover letter, or of a single patch."""
+    branch = f"lab-send-{series.name}"          # format-patch asks for its description
+    words: list = ["format-patch", "--quiet", *_FORMAT, *options, "-o", directory]
+    cover = (series.path / model.COVER).exists()
+    if cover:
+        text = "\n\n".join(filter(None, (*_cover(series), changes)))
+        words = ["-c", f"branch.{branch}.description={text}\n", *words, *_COVER]
+    try:
+        trees.git("update-ref", f"refs/heads/{branch}", head)
+        trees.git(*words, f"{series.parent}..{branch}", env=env, what="git format-patch")
+    finally:
+        trees.git("update-ref", "-d", f"refs/heads/{branch}", check_status=None)
+    if changes and not cover:
+        first = min(directory.iterdir())
+        text = first.read_text(encoding="utf-8")
+        paths.replace(first, text.replace("\n---\n", f"\n---\n{changes}\n\n", 1).encode())
