@@ -24,7 +24,7 @@ GROUPS = {
     "style": {"perl": "perl", "codespell": "codespell", "python3-ply": "",
               "python3-git": "", "python3-pyflakes": "", "mypy": "mypy"},
     "send": {"git-email": "", "perl": "perl", "libauthen-sasl-perl": "",
-             "libio-socket-ssl-perl": ""},
+             "libio-socket-ssl-perl": "", "libmailtools-perl": ""},
     "smtp": {"python3-aiosmtpd": ""},           # for the tests of sending
 }
 _PROGRAMS = {program: package for group in GROUPS.values()

@@ -167,8 +167,7 @@ def run(name: str = "series", really: bool = False, reroll: int = 0, changes: st
     series = _series(name)
     packages.need("source", "style", "send")
     with paths.lock("send", wait=False):
-        with paths.lock("trees"):
-            trees.tree(name)
+        trees.tree(name)
         version = begun(series)
         if version and reroll in (0, version.number):
             return _go_on(version, really, fate, abandon)
@@ -178,12 +177,11 @@ def run(name: str = "series", really: bool = False, reroll: int = 0, changes: st
         version = Version(series, reroll or last(series) + 1)
         if trees.resolve(version.ref):
             raise LabError(f"v{version.number} went: --reroll {last(series) + 1}", USAGE)
-        with paths.lock("trees"):
-            status = sendable.check(version, changes, really)
-            if status:
-                ui.conclusion("send: nothing went, see FAIL")
-                return status
-            _prepare(version, changes)
+        status = sendable.check(version, changes, really)
+        if status:
+            ui.conclusion("send: nothing went, see FAIL")
+            return status
+        _prepare(version, changes)
         people = _show(version)
         if really:
             return _finish(version)

@@ -30,7 +30,7 @@ def _written(series):
 
 def _style(series):
     letters = series.letters()
-    with process.pool(packages.jobs()) as pool:
+    with ui.step("ask checkpatch.pl"), process.pool(packages.jobs()) as pool:
         for mail, said in zip(letters, pool.map(
                 lambda mail: checkpatch.complaints(mail, series.name), letters)):
             if said:
