@@ -34,7 +34,7 @@ sed -n 's|^+++ b/||p' "$mail" | while read -r file; do
     sed -n "s|^$file: ||p" MAINTAINERS; done
 """
 # What a user may have configured, and has to be without effect here.
-HABITS = {"suppresscc": "all", "to": "to@example.org", "cc": "cc@example.org",
+HABITS = {"suppresscc": "body", "to": "to@example.org", "cc": "cc@example.org",
           "bcc": "bcc@example.org", "tocmd": "echo cmd@example.org", "thread": "true",
           "cccmd": "echo cmd@example.org", "signedoffbycc": "true", "annotate": "true",
           "confirm": "always", "suppressfrom": "false"}
@@ -126,6 +126,10 @@ class Send(Sandbox):
         self.assertEqual({mail["In-Reply-To"] for mail in patches}, {cover["Message-Id"]})
         self.assertEqual({mail["References"] for mail in patches}, {cover["Message-Id"]})
         self.assertEqual(len({mail["Message-Id"] for mail in found}), 5)
+        dma = ["dma@example.org", "dma-list@example.org"]
+        self.assertEqual([sorted(mail.get_all("X-To")) for mail in found], [
+            sorted(people) for people in (ALL, dma, ALL - {*dma}, dma,
+                                          ["mm@example.org", "mm-list@example.org"])])
         aside = self.top / "aside"
         self.git("worktree", "add", "-q", "--detach", aside, "base")
         for number, mail in enumerate(patches):
@@ -156,11 +160,6 @@ class Send(Sandbox):
         self.server()
         self.assertIn("5 of 5 mails went: v1 of series is out", self.lab("--really"))
         cover, patches, aside = self.complete()
-        self.assertEqual([set(mail.get_all("X-To")) for mail in (cover, *patches)], [
-            ALL, {"dma@example.org", "dma-list@example.org"},
-            ALL - {"dma@example.org", "dma-list@example.org"},
-            {"dma@example.org", "dma-list@example.org"},
-            {"mm@example.org", "mm-list@example.org"}])
         who = '"Sender, A" <sender@example.org>'
         self.assertEqual({mail["From"] for mail in (cover, *patches)}, {who})
         body = cover.get_content().replace("\r", "")
@@ -184,6 +183,7 @@ class Send(Sandbox):
     def test_refused(self):
         """A server that does not take the fourth mail: the first three stay sent."""
         self.server("refuse", "4")
+        self.config("sendemail.suppresscc", "all")
         said = self.lab("--really", status=SEND)
         self.assertIn("lab: 0003-dma-three.patch did not go: 550 no such user: "
                       "dma@example.org; 3 of 5 mails went: ./lab send series --really "
@@ -234,8 +234,33 @@ class Send(Sandbox):
         with mock.patch.object(send, "_send", side_effect=[("sent", ""),
                                                            KeyboardInterrupt]):
             self.lab("--really", status=130)
-        self.assertIn("nobody knows whether 0001-dma-one.patch went: the lab was stopped",
-                      self.lab("--really", status=SEND))
+        journal = paths.cache() / "sent/series-v1/journal"
+        for cut_off in ("", "\n0001-dma-one.patch sen"):
+            journal.write_text(journal.read_text() + cut_off)
+            self.assertIn("whether 0001-dma-one.patch went: the lab was stopped",
+                          self.lab("--really", status=SEND))
+
+    def test_fates(self):
+        """What a mail's fate is, after all that git send-email says of it."""
+        mail = self.cover
+        greeting = "Net::SMTP>>> Net::SMTP(3.14)\nNet::SMTP=GLOB(0x1)<<< 220 x\n"
+        data = greeting + "Net::SMTP=GLOB(0x1)<<< 354 go on\n"
+        late = subprocess.TimeoutExpired("git", 1, "")
+        for end, said, fate, why in (
+                (1, data + "Net::SMTP=GLOB(0x1)<<< 451 not now\n", "refused", "451 not now"),
+                (late, data + "Net::SMTP=GLOB(0x1)<<< 250 OK\n", "sent", ""),
+                (late, data, "sending", "no answer in 300 s"),
+                (1, data, "sending", "the server has hung up"),
+                (late, greeting, "refused", "no answer in 300 s"),
+                (late, "", "sending", "no answer in 300 s"),      # a sendmail
+                (75, "sendmail: no route\n", "refused", "sendmail: no route"),
+                (1, greeting + "Net::SMTP=GLOB(0x1)>>> AUTH PLAIN c2VjcmV0\n", "refused",
+                 "the server has hung up"),
+                (0, "", "sent", "")):
+            late.stderr = said
+            result = late if end is late else mock.Mock(returncode=end, stderr=said)
+            with mock.patch.object(process, "run", side_effect=[result]):
+                self.assertEqual(send._send(mail), (fate, why))
 
     def test_nobody_there(self):
         self.config("sendemail.smtpserver", "127.0.0.1")
@@ -343,10 +368,14 @@ class Send(Sandbox):
         self.assertEqual(mail["Cc"], "dma-list@example.org, Al@example.org")
         self.assertIn(f"\nbase-commit: {commit}", mail.get_content().replace("\r", ""))
         (self.top / "news").write_text("nothing")
-        self.lab("one", "--changes", str(self.top / "news"))
+        self.assertIn(commit, self.lab("one", "--changes", str(self.top / "news")))
         text = next((paths.cache() / "sent/one-v2").glob("*.patch")).read_text()
         self.assertIn("\n---\nChanges since v1:\nnothing\n\nRange-diff against v1:\n1:  ",
                       text)
+        os.environ["LINUX_REF"] = "HEAD"
+        (linux / "COPYING").write_text("mine, and not committed")
+        self.assertIn("WANT  base-commit: no commit that others have",
+                      self.lab("one", "--changes", str(self.top / "news")))
 
     def test_base(self):
         """Without LINUX_TREE the mails name no commit that nobody has."""
