@@ -20,9 +20,8 @@ FATES = {"arrived": SENT, "lost": REFUSED}
 # Nobody is added to the recipients that were shown, and nothing is asked.
 _SEND = ("git", "-c", "sendemail.headerCmd=true", "send-email", "--quiet",
          "--confirm=never", "--no-annotate", "--no-format-patch", "--no-thread",
-         "--suppress-cc=all", "--suppress-from", "--no-signed-off-by-cc", "--no-to",
-         "--no-cc", "--no-bcc", "--to-cmd=true", "--cc-cmd=true", "--no-to-cover",
-         "--no-cc-cover", "--8bit-encoding=UTF-8", "--smtp-debug=1")
+         "--suppress-cc=all", "--suppress-from", "--no-to", "--no-cc", "--no-bcc",
+         "--to-cmd=true", "--8bit-encoding=UTF-8", "--smtp-debug=1")
 
 
 def _series(name: str) -> model.Series:
@@ -45,7 +44,7 @@ def _prepare(version, changes):
     series, number, who = version.series, version.number, outgoing.sender()
     head, options = outgoing.signed(series, who), []
     if number > 1:
-        before = Version(series, last(series, number)).ref
+        before = Version(series, last(series)).ref
         start = trees.git("rev-list", "-1", f"--author=<{process.EMAIL}>", before)
         options = [f"-v{number}", f"--range-diff={start}..{before}"]
     outgoing.prepare(series, head, who, version.directory,
@@ -174,9 +173,9 @@ def run(name: str = "series", really: bool = False, reroll: int = 0, changes: st
         if version or fate or abandon:
             raise LabError(f"v{version.number} is under way: {version}" if version else
                            "no version is under way", USAGE)
+        if 0 < reroll <= last(series):
+            raise LabError(f"v{last(series)} went: --reroll {last(series) + 1}", USAGE)
         version = Version(series, reroll or last(series) + 1)
-        if trees.resolve(version.ref):
-            raise LabError(f"v{version.number} went: --reroll {last(series) + 1}", USAGE)
         status = sendable.check(version, changes, really)
         if status:
             ui.conclusion("send: nothing went, see FAIL")

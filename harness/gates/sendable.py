@@ -53,7 +53,7 @@ def changes(series: model.Series, number: int, file: str) -> str:
     """
     if number == 1:
         return ""
-    last, text = sent.last(series, number), Path(file).read_text("utf-8") if file else ""
+    last, text = sent.last(series), Path(file).read_text("utf-8") if file else ""
     if not last:
         raise LabError(f"v{number - 1} is not known here: git -C {paths.trees()}/stock "
                        f"update-ref {sent.Version(series, number - 1).ref} COMMIT", USAGE)

@@ -51,12 +51,11 @@ class Version:
         return f"{len(self.fated(SENT))} of {len(self.mails())} mails went"
 
 
-def last(series: model.Series, number: int = 0) -> int:
-    """The number of the version that went last, before `number` if that is given; or 0."""
+def last(series: model.Series) -> int:
+    """The number of the version that went last; 0 if none did."""
     refs = trees.git("for-each-ref", "--format=%(refname)",
                      f"refs/lab/sent/{series.name}").split()
-    sent = {int(ref.rpartition("/v")[2]) for ref in refs}
-    return max((old for old in sent if not number or old < number), default=0)
+    return max((int(ref.rpartition("/v")[2]) for ref in refs), default=0)
 
 
 def begun(series: model.Series) -> "Optional[Version]":
