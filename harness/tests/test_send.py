@@ -37,7 +37,7 @@ sed -n 's|^+++ b/||p' "$mail" | while read -r file; do
 HABITS = {"suppresscc": "body", "to": "to@example.org", "cc": "cc@example.org",
           "bcc": "bcc@example.org", "tocmd": "echo cmd@example.org", "thread": "true",
           "cccmd": "echo cmd@example.org", "signedoffbycc": "true", "annotate": "true",
-          "confirm": "always", "suppressfrom": "false"}
+          "confirm": "always", "suppressfrom": "false", "assume8bitencoding": "latin1"}
 ALL = {"dma@example.org", "dma-list@example.org", "mm@example.org", "mm-list@example.org",
        "stable@example.org", "all-list@example.org"}
 
@@ -130,6 +130,7 @@ class Send(Sandbox):
         self.assertEqual([sorted(mail.get_all("X-To")) for mail in found], [
             sorted(people) for people in (ALL, dma, ALL - {*dma}, dma,
                                           ["all-list@example.org"])])
+        self.assertEqual(patches[3].get_content_charset(), "utf-8")
         aside = self.top / "aside"
         self.git("worktree", "add", "-q", "--detach", aside, "base")
         for number, mail in enumerate(patches):
