@@ -48,7 +48,7 @@ class Sandbox(unittest.TestCase):
                        "PATH": f"{self.bin}:{os.environ['PATH']}",
                        "HOME": str(self.top)}
         self.enter(mock.patch.dict(os.environ, environment))
-        for name in ("LINUX_TREE", "LINUX_TARBALL", "LINUX_REF"):
+        for name in ("LINUX_TREE", "LINUX_TARBALL", "LINUX_REF", "LAB_INSTALL"):
             os.environ.pop(name, None)
         self.enter(mock.patch.object(paths, "ROOT", self.root))
         self.enter(mock.patch.object(paths, "want_free"))
