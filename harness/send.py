@@ -26,8 +26,8 @@ _SEND = ("git", "-c", "sendemail.headerCmd=true", "send-email", "--quiet",
 
 def _series(name: str) -> model.Series:
     """The series or topic `name`; LabError USAGE if there is none to send."""
-    series = model.SERIES.get(name)
-    if not series or getattr(series, "parts", False) or name == trees.TESTED.parent:
+    series = model.find(name)
+    if not series or series.parts or name == trees.TESTED.parent:
         raise LabError(f"{name!r} is nothing to send: series, or a topic of mainline/",
                        USAGE)
     return series

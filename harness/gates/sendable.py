@@ -29,10 +29,10 @@ def _written(series):
 
 
 def _style(series):
-    letters = series.letters()
+    letters, top = series.letters(), trees.tree(series.name)
     with ui.step("ask checkpatch.pl"), process.pool(packages.jobs()) as pool:
         for mail, said in zip(letters, pool.map(
-                lambda mail: checkpatch.complaints(mail, series.name), letters)):
+                lambda mail: checkpatch.complaints(mail, top), letters)):
             if said:
                 raise LabError(f"{mail.name}: {said[0]}", STYLE)
 

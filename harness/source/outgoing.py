@@ -95,7 +95,7 @@ def _recipients(series, mail):
     return ([who for who, role in roles if "list" not in role],
             [*(who for who, role in roles if "list" in role),
              *re.findall(r"^Cc: *([^#\n]+)", message, re.M | re.I),
-             *getattr(series, "cc", ())])
+             *(series.cc if isinstance(series, model.Topic) else ())])
 
 
 def _address(mail, to, cc):

@@ -42,12 +42,6 @@ ALL = {"dma@example.org", "dma-list@example.org", "mm@example.org", "mm-list@exa
        "stable@example.org", "all-list@example.org"}
 
 
-class Topic(model.Series):
-    """A series that others see as well."""
-
-    cc = ["Al@example.org"]
-
-
 @unittest.skipIf(LACKING, f"missing: {' '.join(LACKING)}")
 class Send(Sandbox):
     def setUp(self):
@@ -122,7 +116,7 @@ class Send(Sandbox):
         cover, *patches = found = self.arrived()
         self.assertEqual([mail["Subject"] for mail in found], [
             f"[PATCH{version} {n}/4] {text}" for n, text in enumerate(
-                (SERIES_TITLE, "dma: one", "mm: two", "dma: three", "mm: four"))])
+                (SERIES.title, "dma: one", "mm: two", "dma: three", "mm: four"))])
         self.assertEqual({mail["In-Reply-To"] for mail in patches}, {cover["Message-Id"]})
         self.assertEqual({mail["References"] for mail in patches}, {cover["Message-Id"]})
         self.assertEqual(len({mail["Message-Id"] for mail in found}), 5)
@@ -329,12 +323,12 @@ class Send(Sandbox):
         (self.where / "COPYING").write_text("mine")
         self.assertIn("changes that are not committed", self.lab(status=USAGE))
         self.git("checkout", "-q", "COPYING")
-        with mock.patch.object(checkpatch, "complaints", lambda mail, name: ["ugly"]):
+        with mock.patch.object(checkpatch, "complaints", lambda mail, top: ["ugly"]):
             self.assertIn("0000-cover-letter.patch: ugly", self.lab(status=STYLE))
         self.assertEqual(self.arrived(), [])
         with mock.patch.object(outgoing, "_recipients", lambda *_: ([], [])):
             self.assertIn("0000-cover-letter.patch goes to nobody", self.lab(status=USAGE))
-        for name in ("base", "none"):
+        for name in ("base", "none", "mainline"):
             self.assertIn("nothing to send", self.lab(name, status=USAGE))
 
     def test_not_configured(self):
@@ -346,12 +340,13 @@ class Send(Sandbox):
 
     def test_topic(self):
         """On stock: one mail, no cover letter, others to see it, and what is new."""
-        topic = Topic("one", "one", "stock")
-        topic.path.mkdir()
-        shutil.copy(next((self.root / "base").glob("*.patch")), topic.path)
-        self.enter(mock.patch.dict(model.SERIES, one=topic))
+        where = self.root / "mainline/one"
+        where.mkdir(parents=True)
+        (where.parent / "mainline.toml").write_text(
+            '[one]\ntitle = "One"\nfor = "DMA"\ncc = ["Al@example.org"]\n')
+        shutil.copy(next((self.root / "base").glob("*.patch")), where)
         trees.tree("one")
-        mails.refresh(topic)
+        mails.refresh(model.find("one"))
         self.commit()
         self.server()
         self.assertIn("WANT  base-commit: no commit that others have", self.lab("one"))
@@ -385,6 +380,3 @@ class Send(Sandbox):
         text = (paths.cache() / "sent/series-v1" / model.COVER).read_text()
         self.assertNotIn("base-commit", text)
         self.assertRegex(text, r"\nprerequisite-patch-id: [0-9a-f]{40}\n")
-
-
-SERIES_TITLE = mails.SUBJECT
