@@ -31,10 +31,10 @@ def _written(series):
 def _style(series):
     letters, top = series.letters(), trees.tree(series.name)
     with ui.step("ask checkpatch.pl"), process.pool(packages.jobs()) as pool:
-        for mail, said in zip(letters, pool.map(
-                lambda mail: checkpatch.complaints(mail, top), letters)):
-            if said:
-                raise LabError(f"{mail.name}: {said[0]}", STYLE)
+        said = [*pool.map(lambda mail: checkpatch.complaints(mail, top), letters)]
+    for mail, lines in zip(letters, said):
+        if lines:
+            raise LabError(f"{mail.name}: {lines[0]}", STYLE)
 
 
 def _based(series):
@@ -89,8 +89,8 @@ def check(version: sent.Version, file: str, really: bool) -> int:
     status = PASS
     for text, check, needed in checks:
         try:
-            said = check()
-            ui.say(f"ok    {text}" + (f": {said.splitlines()[0]}" if said else ""))
+            said = (check() or "").partition("\n")[0]
+            ui.say(f"ok    {text}" + f": {said.rstrip(':')}" * bool(said))
         except LabError as err:
             ui.say(f"{'FAIL' if needed else 'WANT'}  {text}: {err}")
             status = status or err.status * needed
