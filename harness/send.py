@@ -102,7 +102,7 @@ def _send(mail):
 
 
 def _deliver(version):
-    """Send the mails that have not gone; LabError SEND at the first that does not go."""
+    """Send the mails that have not gone; LabError SEND at the first that does not."""
     series, letters, journal = version.series, version.mails(), version.journal()
     again = f"./lab send {series.name} --really"
     os.sync()                   # the mails are there as long as the journal is
@@ -137,14 +137,14 @@ def _go_on(version, really, fate, abandon):
         return PASS
     if not really:
         _show(version)
-        ui.conclusion(f"send: {version} of v{version.number}: --really goes on with the "
-                      "rest, --abandon ends it as it is")
+        ui.conclusion(f"send: {version} of v{version.number}: --really goes on with "
+                      "the rest, --abandon ends it as it is")
         return PASS
     head = outgoing.signed(series, outgoing.sender())
     if version.journal()["digest"] != _digest(series, head):
-        raise LabError(f"the series has changed since {version} of v{version.number}: put "
-                       f"it back to go on, or ./lab send {series.name} --abandon ends "
-                       f"that, and the next is v{version.number + 1}", USAGE)
+        raise LabError(f"the series has changed since {version} of v{version.number}: "
+                       f"put it back to go on, or ./lab send {series.name} --abandon "
+                       f"ends that, and the next is v{version.number + 1}", USAGE)
     sendable.configured()
     return _finish(version)
 
@@ -160,8 +160,8 @@ def run(name: str = "series", really: bool = False, reroll: int = 0, changes: st
     """Say what would go to whom, and send it if `really`; an exit status.
 
     `reroll` is the number of the version, `changes` a file that says what is new in it.
-    `fate`, arrived or lost, is of a mail that may have gone; `abandon` ends a version of
-    which only some mails went. LabError SEND if a mail does not go.
+    `fate`, arrived or lost, is of a mail that may have gone; `abandon` ends a version
+    of which only some mails went. LabError SEND if a mail does not go.
     """
     series = _series(name)
     packages.need("source", "style", "send")

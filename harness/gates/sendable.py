@@ -38,7 +38,8 @@ def _style(series):
 
 
 def _based(series):
-    base, below = outgoing.base(), trees.git("rev-list", f"stock..{series.parent}").split()
+    below = trees.git("rev-list", f"stock..{series.parent}").split()
+    base = outgoing.base()
     if not base and not below:
         raise LabError("no commit that others have, and no prerequisite-patch-id: "
                        "LINUX_TREE=/path/to/linux.git with the tag "
@@ -56,7 +57,8 @@ def changes(series: model.Series, number: int, file: str) -> str:
     last, text = sent.last(series), Path(file).read_text("utf-8") if file else ""
     if not last:
         raise LabError(f"v{number - 1} is not known here: git -C {paths.trees()}/stock "
-                       f"update-ref {sent.Version(series, number - 1).ref} COMMIT", USAGE)
+                       f"update-ref {sent.Version(series, number - 1).ref} COMMIT",
+                       USAGE)
     if not text.strip():
         raise LabError(f"--changes FILE says what is new in v{number}", USAGE)
     return f"Changes since v{last}:\n{text.strip()}"
@@ -65,7 +67,8 @@ def changes(series: model.Series, number: int, file: str) -> str:
 def configured() -> None:
     """LabError USAGE unless git send-email is told what to send with."""
     done = process.run(["git", "config", "--get-regexp",
-                        r"^sendemail\.(.*\.)?(smtpserver|sendmailcmd)$"], cwd=paths.ROOT)
+                        r"^sendemail\.(.*\.)?(smtpserver|sendmailcmd)$"],
+                       cwd=paths.ROOT)
     if not done.stdout and not shutil.which(
             "sendmail", path=f"/usr/sbin:/usr/lib:{os.environ.get('PATH', '')}"):
         raise LabError("git send-email knows no server: git config --global "

@@ -167,8 +167,8 @@ def write_known() -> bool:
 # -- sending -----------------------------------------------------------------
 
 def settle(series: model.Series) -> None:
-    """Bring the tree of a series up to date; LabError unless it can be sent as it is and
-    its mails are what refresh() would write, with the errors of refresh()."""
+    """Bring the tree of a series up to date; LabError unless it can be sent as it is
+    and its mails are what refresh() would write, with the errors of refresh()."""
     with paths.lock("trees"):
         trees.tree(series.name)
         _presentable(series, trees.update(series.parent))
@@ -190,10 +190,11 @@ def write(series: model.Series, head: str, directory: Path, changes: str,
         words = ["-c", f"branch.{branch}.description={text}\n", *words, *_COVER]
     try:
         trees.git("update-ref", f"refs/heads/{branch}", head)
-        trees.git(*words, f"{series.parent}..{branch}", env=env, what="git format-patch")
+        trees.git(*words, f"{series.parent}..{branch}", env=env,
+                  what="git format-patch")
     finally:
         trees.git("update-ref", "-d", f"refs/heads/{branch}", check_status=None)
     if changes and not cover:
         first = min(directory.iterdir())
-        text = first.read_text(encoding="utf-8")
-        paths.replace(first, text.replace("\n---\n", f"\n---\n{changes}\n\n", 1).encode())
+        head, mark, rest = first.read_text(encoding="utf-8").partition("\n---\n")
+        paths.replace(first, f"{head}{mark}{changes}\n\n{rest}".encode())

@@ -16,8 +16,8 @@ def sender() -> str:
     done = process.run(["git", "-c", "user.useConfigOnly=true", "var",
                         "GIT_AUTHOR_IDENT"], cwd=paths.ROOT)
     if done.returncode or f"<{process.EMAIL}>" in done.stdout:
-        raise LabError("git does not know who sends: git config --global user.name NAME, "
-                       "and user.email ADDRESS", USAGE)
+        raise LabError("git does not know who sends: git config --global user.name "
+                       "NAME, and user.email ADDRESS", USAGE)
     return done.stdout.rpartition(">")[0] + ">"
 
 
@@ -74,7 +74,8 @@ def prepare(series: model.Series, head: str, who: str, directory: Path, changes:
     own, public = f"base-commit: {trees.resolve('stock')}\n", base()
     for mail, (to, cc) in zip(letters, people):
         if mail.name.endswith(model.COVER):
-            to, cc = ([who for group in groups for who in group] for groups in zip(*people))
+            to, cc = ([who for group in groups for who in group]
+                      for groups in zip(*people))
         _address(mail, to, cc)
         # The lab's stock has an id that nobody else knows.
         text = mail.read_text(encoding="utf-8").replace(
@@ -88,8 +89,9 @@ def _recipients(series, mail):
     if mail.name.endswith(model.COVER):
         return [], []
     top = paths.trees() / series.name
-    out = process.run([top / "scripts/get_maintainer.pl", "--no-git", "--no-git-fallback",
-                       "--no-fixes", mail], cwd=top, check_status=ENVIRONMENT).stdout
+    out = process.run([top / "scripts/get_maintainer.pl", "--no-git",
+                       "--no-git-fallback", "--no-fixes", mail], cwd=top,
+                      check_status=ENVIRONMENT).stdout
     roles = re.findall(r"^(.*?<[^>]*>|\S+) \(([^:)]*)", out, re.M)
     message = mail.read_text(encoding="utf-8").partition("\n---\n")[0]
     return ([who for who, role in roles if "list" not in role],

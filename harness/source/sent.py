@@ -36,7 +36,7 @@ class Version:
             os.fsync(journal.fileno())
 
     def journal(self) -> "dict[str, str]":
-        """{name of a mail: what was last recorded of it}, and head and digest of all."""
+        """{name of a mail: what was last recorded of it}; head and digest of all."""
         path = self.directory / "journal"
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         return dict(re.findall(r"^(\S+) (sending|sent|refused|[0-9a-f]{40,})$", text,
@@ -70,5 +70,6 @@ def begun(series: model.Series) -> "Optional[Version]":
 
 def kept() -> "list[str]":
     """The directories of versions of which mails went, or may have gone."""
-    return [journal.parent.name for journal in (paths.cache() / "sent").glob("*/journal")
-            if re.search(r" (sending|sent)$", journal.read_text(encoding="utf-8"), re.M)]
+    journals = (paths.cache() / "sent").glob("*/journal")
+    return [journal.parent.name for journal in journals
+            if re.search(r" (sending|sent)$", journal.read_text("utf-8"), re.M)]

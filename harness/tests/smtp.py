@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A real SMTP server on the loopback address, which can fail: smtp.py DIRECTORY [FAULT N]
+"""A real SMTP server on the loopback address: smtp.py DIRECTORY [FAULT N]
 
 Prints its port, and keeps each mail that arrives as a file. The mail number N meets the
-FAULT, once: refuse (a recipient), hang (before the mail), keep (the mail, and say nothing),
-drop (the mail and the connection).
+FAULT, once: refuse (a recipient), hang (before the mail), keep (the mail, and say
+nothing), drop (the mail and the connection).
 """
 
 import asyncio
