@@ -16,7 +16,7 @@ from typing import Any, Callable, Optional, Sequence
 from . import (bisect, check, commands, doctor, model, paths, process, results, send,
                toml, ui)
 from .boot import kernel
-from .reports import bench, compare, demo
+from .reports import bench, compare, demo, mainline
 from .source import mails, sent, trees
 from .errors import ENVIRONMENT, FAILED, INTERNAL, INTERRUPTED, PASS, USAGE, LabError
 
@@ -74,6 +74,10 @@ def _compare(args):
     return compare.run(args.cell, commands.options(args))
 
 
+def _mainline(args):
+    return mainline.run(commands.options(args))
+
+
 def _bench(args):
     return bench.run(args.cell, args.write, commands.options(args))
 
@@ -106,7 +110,8 @@ def _clean(args: argparse.Namespace) -> int:
                                f"lacks: ./lab refresh {name}, or ./lab tree {name} "
                                "--reset", USAGE)
         doomed = {"builds": [*cache.glob("trees/*/.builds")], "all": [cache],
-                  "results": set(cache.glob("results/*")) - set(going_on)}[args.what]
+                  "results": {cache / "mainline", *cache.glob("results/*")}
+                  - set(going_on)}[args.what]
         size = paths.size(*doomed)
         for directory in doomed:
             paths.remove(directory)
@@ -191,6 +196,7 @@ def _commands(add: Callable) -> None:
         _JSON,
         _option("--filter", metavar="GLOB", help="suites or suite.case to run"),
         _option("cell", nargs="*", help="default: all that have suites"))
+    add(_mainline, "test each patch of mainline/, write docs/mainline.md", *_RUN)
     add(_compare, "run the suites on stock too, write docs/routes.md", *_RUN,
         _option("cell", nargs="*", help="default: all that have suites; only "
                 "that is written"))

@@ -21,6 +21,7 @@ GROUPS = {
     **{f"qemu-{arch.name}": {arch.emulator: arch.qemu} for arch in ARCHES.values()},
     "guest": {"libc6-dev": "", "busybox-static": "busybox"},
     "overlay": {"device-tree-compiler": "dtc fdtoverlay"},
+    "sparse": {"sparse": "sparse"},
     "style": {"perl": "perl", "codespell": "codespell", "python3-ply": "",
               "python3-git": "", "python3-pyflakes": "", "mypy": "mypy"},
     "send": {"git-email": "", "perl": "perl", "libauthen-sasl-perl": "",

@@ -166,7 +166,8 @@ def run(name: str = "series", really: bool = False, reroll: int = 0, changes: st
     series = _series(name)
     packages.need("source", "style", "send")
     with paths.lock("send", wait=False):
-        trees.tree(name)
+        trees.tree(trees.TESTED.name)       # has the scripts that are asked
+        trees.update(name)
         version = begun(series)
         if version and reroll in (0, version.number):
             return _go_on(version, really, fate, abandon)

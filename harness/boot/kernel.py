@@ -14,6 +14,8 @@ from ..source import trees
 from ..errors import BUILD, LabError
 
 
+# Of the archive's sparse, which does not know that operator of C23.
+_SPARSE = "sparse -D__typeof_unqual__=__typeof__"
 _OWN_CONFIGS = ("kernel/dma/.kunitconfig", "kernel/dma/tests/iommu.kunitconfig",
                 "drivers/infiniband/core/tests/.kunitconfig")
 
@@ -108,6 +110,22 @@ def warnings(made):
     """What the compiler complained of in files of the series, in its last build."""
     files = "|".join(map(re.escape, trees.touched("series")))
     return re.findall(rf"^.*\b(?:{files}):\d+.*: warning: .*$", log(made), re.M)
+
+
+def complaints(made, files):
+    """What gcc with W=1 and sparse say of `files` of the tree that `made` compiles: a
+    set of lines, without numbers of lines."""
+    sources = [Path(file) for file in files if file.endswith(".c")]
+    objects = [file.with_suffix(".o") for file in sources
+               if (made.dir / file.with_suffix(".o")).exists()]
+    done = process.run(
+        ["make", "-k", "-s", f"-j{packages.jobs() + 1}", f"O={made.dir}", f"ARCH={made.kernel.arch}",
+         f"CROSS_COMPILE={made.kernel.target.cross}", *make_options(made.kernel.target),
+         "W=1", "C=1", f"CHECK={_SPARSE}", *objects],
+        cwd=made.source, env=environment(), log=made.dir / "lab-complaints.log")
+    said = re.findall(r"^.*: (?:warning|error): .*$", done.stdout, re.M)
+    return {re.sub(r":\d+(?=:)", "", line.replace(f"{made.source}/", ""))
+            for line in said}
 
 
 def _build(made, what):

@@ -29,7 +29,7 @@ def _written(series):
 
 
 def _style(series):
-    letters, top = series.letters(), trees.tree(series.name)
+    letters, top = series.letters(), trees.tree(trees.TESTED.name)
     with ui.step("ask checkpatch.pl"), process.pool(packages.jobs()) as pool:
         said = [*pool.map(lambda mail: checkpatch.complaints(mail, top), letters)]
     for mail, lines in zip(letters, said):

@@ -274,6 +274,18 @@ def extract(deb: Path, directory: Path) -> None:
                     what=f"{deb} (remove it to download it again)")
 
 
+def older(top: Path, files: "list[str]") -> None:
+    """Put `files` of the older release that base.toml names into the directory `top`;
+    LabError FETCH if it cannot be had. Files that it does not have are left out."""
+    with scratch("deb.partial") as unpacked:
+        extract(package(known()["stable"]), unpacked)
+        for archive in unpacked.glob("usr/src/linux-source-*.tar.*"):
+            with ui.step(f"unpack {archive.name}"):
+                process.run(["tar", "-xf", archive, "-C", top, "--strip-components=1",
+                             "--no-same-owner", "--wildcards",
+                             *(f"*/{file}" for file in files)])
+
+
 def _out(base):
     return base.get("out") or ways_out()
 

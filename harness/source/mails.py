@@ -170,7 +170,7 @@ def settle(series: model.Series) -> None:
     """Bring the tree of a series up to date; LabError unless it can be sent as it is
     and its mails are what refresh() would write, with the errors of refresh()."""
     with paths.lock("trees"):
-        trees.tree(series.name)
+        trees.update(series.name)
         _presentable(series, trees.update(series.parent))
         changes = outdated(series)
         if changes:

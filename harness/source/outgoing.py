@@ -70,7 +70,7 @@ def prepare(series: model.Series, head: str, who: str, directory: Path, changes:
                 ["--thread=shallow", "--base=stock", *options], _as(who))
     letters = sorted(directory.iterdir())
     with ui.step("ask get_maintainer.pl"), process.pool(packages.jobs()) as pool:
-        people = [*pool.map(lambda mail: _recipients(series, mail), letters)]
+        people = [*pool.map(lambda mail: recipients(series, mail), letters)]
     own, public = f"base-commit: {trees.resolve('stock')}\n", base()
     for mail, (to, cc) in zip(letters, people):
         if mail.name.endswith(model.COVER):
@@ -83,12 +83,15 @@ def prepare(series: model.Series, head: str, who: str, directory: Path, changes:
         paths.replace(mail, text.encode())
 
 
-def _recipients(series, mail):
+def recipients(series: model.Series, mail: Path) -> "tuple[list[str], list[str]]":
     """([To], [Cc]) of a patch: maintainers and reviewers; lists, who its message names,
-    and who is to see all of a topic. Of a cover letter: nobody."""
+    and who is to see all of a topic. Of a cover letter: nobody.
+
+    For callers of trees.tree() of the series, whose MAINTAINERS say whom to ask.
+    """
     if mail.name.endswith(model.COVER):
         return [], []
-    top = paths.trees() / series.name
+    top = paths.trees() / trees.TESTED.name
     out = process.run([top / "scripts/get_maintainer.pl", "--no-git",
                        "--no-git-fallback", "--no-fixes", mail], cwd=top,
                       check_status=ENVIRONMENT).stdout

@@ -69,7 +69,7 @@ if [ $command = build ]; then
     done
     [ -e $top/says ] && cat $top/says
     mkdir -p $dir/arch/x86/boot $dir/include/config
-    echo "$tree ${dir##*/}" > $dir/arch/x86/boot/bzImage
+    { echo "$tree ${dir##*/}"; [ -e $top/salt ] && cat $top/salt; } > $dir/arch/x86/boot/bzImage
     echo CONFIG_KUNIT=y > $dir/.config
     echo 7.3.4-lab > $dir/include/config/kernel.release
 elif [ "$raw" ]; then

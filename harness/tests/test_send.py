@@ -332,7 +332,7 @@ class Send(Sandbox):
         with mock.patch.object(checkpatch, "complaints", lambda mail, top: ["ugly"]):
             self.assertIn("0000-cover-letter.patch: ugly", self.lab(status=STYLE))
         self.assertEqual(self.arrived(), [])
-        with mock.patch.object(outgoing, "_recipients", lambda *_: ([], [])):
+        with mock.patch.object(outgoing, "recipients", lambda *_: ([], [])):
             self.assertIn("cover-letter.patch goes to nobody", self.lab(status=USAGE))
         for name in ("base", "none", "mainline"):
             self.assertIn("nothing to send", self.lab(name, status=USAGE))

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""./lab mainline: what each patch of mainline/ mends, as the suites of the series see it."""
+
+import dataclasses
+import email.utils
+import hashlib
+import json
+import re
+import string
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Optional
+
+from .. import model, packages, paths, process, results, runner, ui
+from . import routes, tables
+from ..boot import kernel
+from ..errors import FAILED, PASS, STYLE, USAGE, LabError
+from ..source import fetch, outgoing, trees
+
+_TEMPLATE = paths.ROOT / "docs" / "mainline.md.in"
+_FAST = "kunit.filter=speed>slow"       # without 100,000 requests of any kind
+
+
+@dataclass
+class Step:
+    """Stock, or mainline after a patch: what the suites of the series see there."""
+
+    subject: str
+    mail: Optional[Path] = None
+    boots: dict = field(default_factory=dict)       # {cell: routes.Boot}
+    complaints: set = field(default_factory=set)    # of make W=1 C=1
+
+
+def page() -> Path:
+    """The path of the page that this command writes."""
+    return paths.ROOT / "docs" / "mainline.md"
+
+
+def run(options: Optional[runner.Options] = None) -> int:
+    """Build and boot stock and each patch of mainline/, the suites of the series laid
+    over; write the page. Returns an exit status.
+
+    FAILED if a patch makes wrong what was right before it, STYLE if a compiler or
+    sparse has more to say after it; LabError for what is not the fault of a patch. What
+    was booted before is not booted again.
+    """
+    plan, options = model.load(), options or runner.Options()
+    cells = [dataclasses.replace(cell, args=[*cell.args, _FAST])
+             for cell in plan.cells.values() if cell.suites and plan.kernel_of(cell).compare]
+    topics = model.topics()
+    if not topics:
+        raise LabError("there are no topics in mainline/", USAGE)
+    trees.tree("series")
+    trees.update("mainline")
+    series = model.all_series()["mainline"]
+    steps = [Step("stock"), *(Step(subject, mail) for (_, subject), mail in
+                              zip(trees.commits(series), series.mails()))]
+    if options.dry_run:
+        ui.say(f"would build {len(steps)} trees, and boot "
+               f"{', '.join(cell.name for cell in cells)} on each")
+        return PASS
+    packages.need("sparse", *packages.for_cells(cells, plan))
+    at = ["stock", *(commit for commit, _ in trees.commits(series))]
+    for number, (commit, step) in enumerate(zip(at, steps)):
+        ui.note(f"{number}/{len(at) - 1} {step.subject}")
+        _look(plan, cells, commit, step, options)
+        _report(step, steps[number - 1] if number else None)
+    return _conclude(steps, topics)
+
+
+def _look(plan, cells, commit, step, options):
+    """Fill in what the suites, gcc and sparse see on `commit`, of what was kept or by
+    building and booting."""
+    source = trees.visit(commit, suites=True)
+    kernels = [plan.kernels[name] for name in dict.fromkeys(cell.kernel for cell in cells)]
+    kept = _key(cells, kernels, *(config.read_bytes() for made in kernels
+                                  for config in made.configs()),
+                trees.git("rev-parse", "HEAD^{tree}", cwd=source)).with_suffix(".json")
+    if kept.exists():
+        images, said = json.loads(kept.read_text("utf-8"))
+    else:
+        images, said = _build(kernels)
+    # Equal images, equal results: many a patch changes nothing that is compiled here.
+    where = _key(cells, images)
+    known = results.outcomes(where) if where.exists() else []
+    names = {outcome.cell for outcome in known}
+    booted = runner.run(plan, runner.jobs_of([cell for cell in cells if cell.name not in
+                                              names], trees.VISITED),
+                        dataclasses.replace(options, rebuild=False), where)
+    for outcome in (*known, *booted):
+        step.boots[outcome.cell] = routes.read(outcome)
+    step.complaints = set(said)
+    paths.replace(kept, json.dumps([images, said]).encode())
+
+
+def _key(*parts: object) -> Path:
+    """The path, in the cache, of what was seen of something that these parts make up."""
+    digest = hashlib.sha256(repr(parts).encode()).hexdigest()
+    return paths.cache() / "mainline" / digest[:16]
+
+
+def _build(kernels):
+    """Build `kernels` from the visited tree; (digests of the images, complaints)."""
+    images, said = [], []
+    files = trees.touched("mainline")
+    for made in kernels:
+        build = kernel.build(made, trees.VISITED)
+        said += sorted(f"{made.name}: {line}" for line in kernel.complaints(build, files))
+        # Those objects were compiled with other options.
+        images.append(kernel.build(made, trees.VISITED).digest)
+    return images, said
+
+
+def _report(step, before):
+    wrong = sum(result.status == "FAIL" for boot in step.boots.values()
+                for cases in boot.results.values() for result in cases.values())
+    ui.note(f"      {wrong} cases fail")
+    for line in sorted(step.complaints - before.complaints) if before else ():
+        ui.say(f"FAIL  {line}")
+
+
+def wrong(step: Step, last: Step) -> set:
+    """{(cell, suite, case, parameter)} of what passes at the end and not after `step`."""
+    found = set()
+    for cell, boot in last.boots.items():
+        for (suite, case), parameters in boot.results.items():
+            theirs = step.boots[cell].results.get((suite, case), {})
+            found |= {(cell, suite, case, parameter)
+                      for parameter, result in parameters.items()
+                      if result.status == "PASS" and
+                      (parameter not in theirs or theirs[parameter].status != "PASS")}
+    return found
+
+
+def rows(step: Step, last: Step) -> int:
+    """How many rows of the route table are wrong after `step`."""
+    boots = {cell: (step.boots[cell], boot) for cell, boot in last.boots.items()}
+    return sum(row.stock != routes.SAME for row in routes.rows(boots))
+
+
+def _conclude(steps, topics):
+    """Write the page; say what is worse after a patch than before, an exit status."""
+    last, status = steps[-1], PASS
+    for before, step in zip(steps, steps[1:]):
+        for case in sorted(wrong(step, last) - wrong(before, last)):
+            ui.say(f"FAIL  {step.subject}: {' '.join(case)}")
+            status = FAILED
+    for cell, boot in last.boots.items():
+        for (suite, case), parameters in boot.results.items():
+            if "FAIL" in {result.status for result in parameters.values()}:
+                ui.say(f"FAIL  at the end: {cell} {suite} {case}")
+                status = FAILED
+    if not status and any(step.complaints - before.complaints
+                          for before, step in zip(steps, steps[1:])):
+        status = STYLE
+    written = not status and paths.replace(page(), _page(steps, topics).encode())
+    ui.conclusion(f"mainline: {len(topics)} topics, {len(steps) - 1} patches, "
+                  f"{rows(steps[0], last)} rows wrong on stock, {rows(last, last)} at the "
+                  f"end; docs/mainline.md {'written' if written else 'as it was'}")
+    return status
+
+
+def recipients(topic: model.Topic) -> "list[str]":
+    """The names of all who get the mails of a topic, without one the address."""
+    with process.pool(packages.jobs()) as pool:
+        everybody = [who for both in pool.map(lambda mail: outgoing.recipients(topic, mail),
+                                              topic.mails()) for who in sum(both, [])]
+    return sorted({name or address for name, address in
+                   email.utils.getaddresses(everybody)}, key=lambda who: ("@" in who, who))
+
+
+# -- the page -----------------------------------------------------------------
+
+def _page(steps, topics):
+    last, number, lines, patches = steps[-1], 0, [], []
+    older = _stable(topics)
+    for topic in topics.values():
+        before = steps[number]
+        number += len(topic.mails())
+        after = steps[number]
+        stat = trees.git("diff", "--shortstat", topic.parent, topic.name)
+        counts = [(re.search(rf"(\d+) {word}", stat) or ["", "0"])[1]
+                  for word in ("insertion", "deletion")]
+        lines.append((f"[`{topic.name}`](../{topic.directory})", topic.title, topic.target,
+                      ", ".join(f"`{need}`" for need in topic.needs) or "-",
+                      str(len(topic.mails())), "+{} -{}".format(*counts),
+                      str(len(wrong(before, last)) - len(wrong(after, last))),
+                      ", ".join(recipients(topic))))
+    for step in steps:
+        stable = older.get(step.mail, "-") if step.mail else "-"
+        patches.append((step.subject, str(rows(step, last)), str(len(wrong(step, last))),
+                        stable))
+    return string.Template(_TEMPLATE.read_text("utf-8")).substitute(
+        source=trees.provenance(), boots=", ".join(last.boots),
+        older=fetch.known()["stable"]["package"],
+        topics=tables.markdown([("topic", "what it does", "for", "needs", "patches",
+                                 "lines", "cases it rights", "recipients"), *lines]),
+        patches=tables.markdown([("after", "rows wrong", "cases wrong", "for stable"),
+                                 *patches]))
+
+
+def _stable(topics):
+    """{mail for stable: whether it applies to the older release of base.toml}."""
+    found = {}
+    with tempfile.TemporaryDirectory(dir=paths.trees(), prefix="stable.") as scratch:
+        top = Path(scratch)
+        files = trees.touched("mainline")
+        fetch.older(top, files)
+        for topic in topics.values():
+            for mail in topic.mails():
+                if not re.search(r"^Cc: stable@", mail.read_text("utf-8"), re.M):
+                    continue
+                done = process.git("apply", "--include=*", mail, cwd=top,
+                                   env={"GIT_CEILING_DIRECTORIES": paths.trees()})
+                found[mail] = "yes" if not done.returncode else (
+                    f"no: {process.last_line(done.stderr)}")
+    return found
