@@ -2,6 +2,7 @@
 """checkpatch --strict and codespell, for every mail of a series."""
 
 import fnmatch
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -38,9 +39,17 @@ def complaints(mail: Path, top: Path) -> "list[str]":
         done = process.run(["codespell", mail], env={"PATH": _PATH})
         lines = (done.stdout + done.stderr).splitlines()
         return ["EDITME stands in it yet"] * ("EDITME" in mail.read_text("utf-8")) + lines
-    done = process.run([top / "scripts/checkpatch.pl", *_OPTIONS, mail], cwd=top,
-                       env={"PATH": _PATH})
-    return filtered(done.stdout + done.stderr)
+    script = top / "scripts/checkpatch.pl"
+    # It takes seconds for a long patch, and has nothing new to say of an old one.
+    parts = (mail.name, mail.read_bytes(), script.read_bytes(), _OPTIONS, EXCEPTIONS)
+    good = paths.cache() / "checkpatch" / hashlib.sha256(repr(parts).encode()).hexdigest()
+    if good.exists():
+        return []
+    done = process.run([script, *_OPTIONS, mail], cwd=top, env={"PATH": _PATH})
+    lines = filtered(done.stdout + done.stderr)
+    if not lines and done.returncode in (0, 1):
+        paths.replace(good, b"")
+    return lines
 
 
 def unnoticed_caller(name: str = "series") -> str:

@@ -59,8 +59,32 @@ class Complaints(Sandbox):
                           "echo 'a.c:1: ERROR:TRAILING_WHITESPACE: x'\necho oops >&2\n"
                           "exit 1\n")
         script.chmod(0o755)
-        found = checkpatch.complaints(self.top / "0001-x.patch", self.top / "tree")
+        mail = self.top / "0001-x.patch"
+        mail.write_text("x")
+        found = checkpatch.complaints(mail, self.top / "tree")
         self.assertEqual(found, ["a.c:1: ERROR:TRAILING_WHITESPACE: x", "oops"])
         args = (self.top / "args").read_text().split()
         self.assertIn("--strict", args)
-        self.assertEqual(args[-1], str(self.top / "0001-x.patch"))
+        self.assertEqual(args[-1], str(mail))
+
+    def test_again(self):
+        """A mail that is as it was when it was fine is not asked for again."""
+        script = self.top / "tree/scripts/checkpatch.pl"
+        script.parent.mkdir(parents=True)
+        script.write_text(f"#!/bin/sh\necho >> {self.top}/asked\ncat {self.top}/said\n"
+                          f"exit $(cat {self.top}/status)\n")
+        script.chmod(0o755)
+        mail, asked = self.top / "0001-x.patch", 0
+        for text, said, status, found, more in (
+                ("one", "", 139, [], 1), ("one", "bad", 1, ["bad"], 1), ("one", "", 0, [], 1),
+                ("one", "bad", 1, [], 0), ("two", "bad", 1, ["bad"], 1)):
+            mail.write_text(text)
+            (self.top / "said").write_text(said)
+            (self.top / "status").write_text(str(status))
+            asked += more
+            with self.subTest(text=text, said=said, status=status):
+                self.assertEqual(checkpatch.complaints(mail, self.top / "tree"), found)
+                self.assertEqual(len((self.top / "asked").read_text()), asked)
+        mail.write_text("one")
+        script.write_text(script.read_text() + "# of another kernel\n")
+        self.assertEqual(checkpatch.complaints(mail, self.top / "tree"), ["bad"])
