@@ -70,14 +70,14 @@ def make_options(arch):
 def environment():
     """What make and ccache find in the environment.
 
-    Paths below the cache count as relative; neither user, host nor time gets into
-    a kernel.
+    Paths below the cache count as relative; neither user, host, time nor the
+    number of the build gets into a kernel.
     """
     return {"CCACHE_DIR": paths.ccache(), "CCACHE_BASEDIR": paths.cache(),
             "CCACHE_NOHASHDIR": "1", "CCACHE_MAXSIZE": "5G",
             "KBUILD_BUILD_TIMESTAMP": "2026-01-01", "KBUILD_BUILD_USER": "lab",
-            "KBUILD_BUILD_HOST": "lab", "LC_ALL": "C", "MAKEFLAGS": None,
-            "ARCH": None, "CROSS_COMPILE": None, "KBUILD_OUTPUT": None}
+            "KBUILD_BUILD_HOST": "lab", "KBUILD_BUILD_VERSION": "1", "LC_ALL": "C",
+            "MAKEFLAGS": None, "ARCH": None, "CROSS_COMPILE": None, "KBUILD_OUTPUT": None}
 
 
 def at(kernel, name="series"):

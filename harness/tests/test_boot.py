@@ -289,7 +289,7 @@ class Build(Sandbox):
         self.assertEqual({name: value for name, value in env.items() if name.startswith(
             ("KBUILD", "CCACHE", "MAKE", "ARCH", "CROSS"))}, {
                 "KBUILD_BUILD_TIMESTAMP": "2026-01-01", "KBUILD_BUILD_USER": "lab",
-                "KBUILD_BUILD_HOST": "lab", "CCACHE_DIR": str(paths.ccache()),
+                "KBUILD_BUILD_HOST": "lab", "KBUILD_BUILD_VERSION": "1", "CCACHE_DIR": str(paths.ccache()),
                 "CCACHE_BASEDIR": str(paths.cache()), "CCACHE_NOHASHDIR": "1",
                 "CCACHE_MAXSIZE": "5G"})
 
