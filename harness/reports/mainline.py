@@ -19,6 +19,7 @@ from ..errors import FAILED, PASS, STYLE, USAGE, LabError
 from ..source import fetch, outgoing, trees
 
 _TEMPLATE = paths.ROOT / "docs" / "mainline.md.in"
+_HARM = {"maps", "bounces", "WARNs"}     # as routes.differences() calls it
 _FAST = "kunit.filter=speed>slow"       # without 100,000 requests of any kind
 
 
@@ -133,6 +134,17 @@ def wrong(step: Step, last: Step) -> set:
     return found
 
 
+def harmful(step: Step, last: Step) -> int:
+    """How many cases map, bounce or WARN after `step` where they must not."""
+    found = 0
+    for cell, suite, case, parameter in wrong(step, last):
+        theirs, ours = (boots[cell].results.get((suite, case), {}).get(parameter)
+                        for boots in (step.boots, last.boots))
+        found += bool(theirs and ours and
+                      _HARM & routes.differences(theirs.route, ours.route))
+    return found
+
+
 def rows(step: Step, last: Step) -> int:
     """How many rows of the route table are wrong after `step`."""
     boots = {cell: (step.boots[cell], boot) for cell, boot in last.boots.items()}
@@ -190,13 +202,13 @@ def _page(steps, topics):
     for step in steps:
         stable = older.get(step.mail, "-") if step.mail else "-"
         patches.append((step.subject, str(rows(step, last)), str(len(wrong(step, last))),
-                        stable))
+                        str(harmful(step, last)), stable))
     return string.Template(_TEMPLATE.read_text("utf-8")).substitute(
         source=trees.provenance(), boots=", ".join(last.boots),
         older=fetch.known()["stable"]["package"],
         topics=tables.markdown([("topic", "what it does", "for", "needs", "patches",
                                  "lines", "cases it rights", "recipients"), *lines]),
-        patches=tables.markdown([("after", "rows wrong", "cases wrong", "for stable"),
+        patches=tables.markdown([("after", "rows wrong", "cases wrong", "harmful", "for stable"),
                                  *patches]))
 
 
@@ -214,5 +226,5 @@ def _stable(topics):
                 done = process.git("apply", "--include=*", mail, cwd=top,
                                    env={"GIT_CEILING_DIRECTORIES": paths.trees()})
                 found[mail] = "yes" if not done.returncode else (
-                    f"no: {process.last_line(done.stderr)}")
+                    f"no: {process.last_line(done.stderr).partition(': ')[2]}")
     return found
