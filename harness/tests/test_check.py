@@ -46,7 +46,7 @@ class Check(Lab):
     def test_good(self):
         status, out, err = self.lab("check")
         self.assertEqual((status, out), (PASS, [
-            "ok    harness: 3 passed, 0 failed, 2 skipped",
+            "ok    harness: 6 passed, 0 failed, 4 skipped",
             "ok    the linter has nothing to say of the harness",
             "ok    the series applies with no fuzz: 1 patches",
             "ok    series/ is what ./lab refresh writes",
@@ -56,7 +56,7 @@ class Check(Lab):
             "ok    tools/virtio builds from the series",
             "ok    one: 2 passed, 0 failed, 1 skipped",
             "ok    two: 2 passed, 0 failed, 1 skipped",
-            "14 passed, 0 failed, 4 skipped"]))
+            "17 passed, 0 failed, 6 skipped"]))
         self.assertIn("stock is Linux 7.3.4", err)
         self.assertEqual((self.built(), self.booted()),
                          ([("series", "k")], [("series", "one"), ("series", "two")]))
@@ -130,7 +130,7 @@ class Check(Lab):
         status, out = self.check()
         self.assertEqual((status, out[-2:]), (
             APPLY, ["FAIL  the series applies: 0001 does not apply",
-                    "4 passed, 1 failed, 2 skipped"]))
+                    "7 passed, 1 failed, 4 skipped"]))
         self.assertEqual((self.built(), self.boots()), ([], []))
 
     def test_not_the_fault_of_the_series(self):
@@ -188,6 +188,19 @@ class Harness(Lab):
     def test_passes(self):
         text = "class X(unittest.TestCase):\n    def test_a(self): print('failures=7')\n"
         self.assertEqual(self.harness(text)[:2], (PASS, "1 passed, 0 failed"))
+
+    def test_halves(self):
+        """Two processes run the tests; what one of them says does not hide the other."""
+        good = "class X(unittest.TestCase):\n    def test_a(self): pass\n"
+        where = self.root / "harness/tests"
+        where.mkdir(parents=True)
+        for other, found in ((good, (PASS, "2 passed, 0 failed")),
+                             (good.replace("pass", "self.fail()"),
+                              (FAILED, "1 passed, 1 failed")),
+                             ("import os\nos._exit(0)", (FAILED, "1 passed, 1 failed"))):
+            (where / "test_s.py").write_text(f"import unittest\n{other}")
+            with self.subTest(other):
+                self.assertEqual(self.harness(good)[:2], found)
 
     def test_none(self):
         for text in ("", "this is no Python"):
