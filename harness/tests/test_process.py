@@ -119,6 +119,9 @@ class Run(Sandbox):
 
     def test_interrupt_while_it_starts(self):
         start = subprocess.Popen
+        # A shell starts programs in the background with this signal ignored.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.addCleanup(signal.signal, signal.SIGINT, before)
 
         def interrupted(*args, **kw):
             child = start(*args, **kw)
