@@ -7,7 +7,6 @@ import hashlib
 import json
 import re
 import string
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
@@ -31,6 +30,7 @@ class Step:
     mail: Optional[Path] = None
     boots: dict = field(default_factory=dict)       # {cell: routes.Boot}
     complaints: set = field(default_factory=set)    # of make W=1 C=1
+    wrong: set = field(default_factory=set)         # as wrong() says
 
 
 def page() -> Path:
@@ -55,18 +55,18 @@ def run(options: Optional[runner.Options] = None) -> int:
     trees.tree("series")
     trees.update("mainline")
     series = model.all_series()["mainline"]
+    commits = trees.commits(series)
     steps = [Step("stock"), *(Step(subject, mail) for (_, subject), mail in
-                              zip(trees.commits(series), series.mails()))]
+                              zip(commits, series.mails()))]
     if options.dry_run:
         ui.say(f"would build {len(steps)} trees, and boot "
                f"{', '.join(cell.name for cell in cells)} on each")
         return PASS
     packages.need("sparse", *packages.for_cells(cells, plan))
-    at = ["stock", *(commit for commit, _ in trees.commits(series))]
+    at = ["stock", *(commit for commit, _ in commits)]
     for number, (commit, step) in enumerate(zip(at, steps)):
-        ui.note(f"{number}/{len(at) - 1} {step.subject}")
+        ui.note(f"{number}/{len(commits)} {step.subject}")
         _look(plan, cells, commit, step, options)
-        _report(step, steps[number - 1] if number else None)
     return _conclude(steps, topics)
 
 
@@ -84,15 +84,22 @@ def _look(plan, cells, commit, step, options):
         images, said = _build(kernels)
     # Equal images, equal results: many a patch changes nothing that is compiled here.
     where = _key(cells, images)
-    known = results.outcomes(where) if where.exists() else []
+    known = [outcome for outcome in results.outcomes(where) if _came_through(outcome)]
     names = {outcome.cell for outcome in known}
-    booted = runner.run(plan, runner.jobs_of([cell for cell in cells if cell.name not in
-                                              names], trees.VISITED),
-                        dataclasses.replace(options, rebuild=False), where)
+    booted = list(runner.run(plan, runner.jobs_of(
+        [cell for cell in cells if cell.name not in names], trees.VISITED),
+        dataclasses.replace(options, rebuild=False), where))
     for outcome in (*known, *booted):
         step.boots[outcome.cell] = routes.read(outcome)
     step.complaints = set(said)
-    paths.replace(kept, json.dumps([images, said]).encode())
+    # What is kept is not built again, so there has to be nothing left to boot.
+    if all(map(_came_through, booted)):
+        paths.replace(kept, json.dumps([images, said]).encode())
+
+
+def _came_through(outcome):
+    """Whether a boot came to its end: another that did not may have been unlucky."""
+    return outcome.status in (PASS, FAILED)
 
 
 def _key(*parts: object) -> Path:
@@ -113,14 +120,6 @@ def _build(kernels):
     return images, said
 
 
-def _report(step, before):
-    wrong = sum(result.status == "FAIL" for boot in step.boots.values()
-                for cases in boot.results.values() for result in cases.values())
-    ui.note(f"      {wrong} cases fail")
-    for line in sorted(step.complaints - before.complaints) if before else ():
-        ui.say(f"FAIL  {line}")
-
-
 def wrong(step: Step, last: Step) -> set:
     """{(cell, suite, case, parameter)} of what passes at the end and not after `step`."""
     found = set()
@@ -137,7 +136,7 @@ def wrong(step: Step, last: Step) -> set:
 def harmful(step: Step, last: Step) -> int:
     """How many cases map, bounce or WARN after `step` where they must not."""
     found = 0
-    for cell, suite, case, parameter in wrong(step, last):
+    for cell, suite, case, parameter in step.wrong:
         theirs, ours = (boots[cell].results.get((suite, case), {}).get(parameter)
                         for boots in (step.boots, last.boots))
         found += bool(theirs and ours and
@@ -154,18 +153,22 @@ def rows(step: Step, last: Step) -> int:
 def _conclude(steps, topics):
     """Write the page; say what is worse after a patch than before, an exit status."""
     last, status = steps[-1], PASS
+    for step in steps:
+        step.wrong = wrong(step, last)
     for before, step in zip(steps, steps[1:]):
-        for case in sorted(wrong(step, last) - wrong(before, last)):
+        for line in sorted(step.complaints - before.complaints):
+            ui.say(f"FAIL  {step.subject}: {line}")
+            status = status or STYLE
+        for case in sorted(step.wrong - before.wrong):
             ui.say(f"FAIL  {step.subject}: {' '.join(case)}")
             status = FAILED
     for cell, boot in last.boots.items():
-        for (suite, case), parameters in boot.results.items():
-            if "FAIL" in {result.status for result in parameters.values()}:
-                ui.say(f"FAIL  at the end: {cell} {suite} {case}")
-                status = FAILED
-    if not status and any(step.complaints - before.complaints
-                          for before, step in zip(steps, steps[1:])):
-        status = STYLE
+        bad = {f"{suite} {case}" for (suite, case), parameters in boot.results.items()
+               if "FAIL" in {result.status for result in parameters.values()}}
+        problem = boot.problem if boot.results else "no test has run"
+        for line in sorted({*bad, problem} - {""}):
+            ui.say(f"FAIL  at the end: {cell} {line}")
+            status = FAILED
     written = not status and paths.replace(page(), _page(steps, topics).encode())
     ui.conclusion(f"mainline: {len(topics)} topics, {len(steps) - 1} patches, "
                   f"{rows(steps[0], last)} rows wrong on stock, {rows(last, last)} at the "
@@ -197,11 +200,11 @@ def _page(steps, topics):
         lines.append((f"[`{topic.name}`](../{topic.directory})", topic.title, topic.target,
                       ", ".join(f"`{need}`" for need in topic.needs) or "-",
                       str(len(topic.mails())), "+{} -{}".format(*counts),
-                      str(len(wrong(before, last)) - len(wrong(after, last))),
+                      str(len(before.wrong) - len(after.wrong)),
                       ", ".join(recipients(topic))))
     for step in steps:
         stable = older.get(step.mail, "-") if step.mail else "-"
-        patches.append((step.subject, str(rows(step, last)), str(len(wrong(step, last))),
+        patches.append((step.subject, str(rows(step, last)), str(len(step.wrong)),
                         str(harmful(step, last)), stable))
     return string.Template(_TEMPLATE.read_text("utf-8")).substitute(
         source=trees.provenance(), boots=", ".join(last.boots),
@@ -215,16 +218,13 @@ def _page(steps, topics):
 def _stable(topics):
     """{mail for stable: whether it applies to the older release of base.toml}."""
     found = {}
-    with tempfile.TemporaryDirectory(dir=paths.trees(), prefix="stable.") as scratch:
-        top = Path(scratch)
-        files = trees.touched("mainline")
-        fetch.older(top, files)
-        for topic in topics.values():
-            for mail in topic.mails():
-                if not re.search(r"^Cc: stable@", mail.read_text("utf-8"), re.M):
-                    continue
-                done = process.git("apply", "--include=*", mail, cwd=top,
-                                   env={"GIT_CEILING_DIRECTORIES": paths.trees()})
-                found[mail] = "yes" if not done.returncode else (
-                    f"no: {process.last_line(done.stderr).partition(': ')[2]}")
+    with paths.lock("trees"), fetch.scratch("older") as top:
+        fetch.older(top, trees.touched("mainline"))
+        for mail in (mail for topic in topics.values() for mail in topic.mails()):
+            if not re.search(r"^Cc: stable@", mail.read_text("utf-8"), re.M):
+                continue
+            done = process.git("apply", mail, cwd=top,
+                               env={"GIT_CEILING_DIRECTORIES": paths.trees()})
+            found[mail] = "yes" if not done.returncode else (
+                f"no: {process.last_line(done.stderr).partition(': ')[2]}")
     return found

@@ -275,8 +275,11 @@ def extract(deb: Path, directory: Path) -> None:
 
 
 def older(top: Path, files: "list[str]") -> None:
-    """Put `files` of the older release that base.toml names into the directory `top`;
-    LabError FETCH if it cannot be had. Files that it does not have are left out."""
+    """Put `files` of the older release that base.toml names into the directory `top`.
+
+    For holders of the lock "trees". LabError FETCH if it cannot be had. Files that it
+    does not have are left out.
+    """
     with scratch("deb.partial") as unpacked:
         extract(package(known()["stable"]), unpacked)
         for archive in unpacked.glob("usr/src/linux-source-*.tar.*"):

@@ -113,9 +113,31 @@ class Mainline(Lab):
         paths.remove(mainline.page())
         self.gcc[2] += "kernel/dma/a.c:7:9: warning: y\n"
         self.assertEqual(self.mainline()[:2], (
-            STYLE, ["FAIL  k: kernel/dma/a.c: warning: y",
-                    "FAIL  other: kernel/dma/a.c: warning: y"]))
+            STYLE, ["FAIL  patch 2: k: kernel/dma/a.c: warning: y",
+                    "FAIL  patch 2: other: kernel/dma/a.c: warning: y"]))
         self.assertFalse(mainline.page().exists())
+
+    def test_boots_that_did_not_come_through(self):
+        """They say nothing of the end, and are made again by the next call."""
+        for text, why in (("", "no test has run"),
+                          (console("ok a", "ok b") + "Kernel panic - not syncing: x\n",
+                           "the kernel panicked"),
+                          ("BUG: x\n" + console("ok a", "ok b"),
+                           "the kernel complained: BUG: x")):
+            with self.subTest(why):
+                paths.remove(paths.cache() / "mainline")
+                self.seen = [*(console(*cases) for cases in GOOD[:3]), text]
+                self.assertEqual(self.mainline()[:2], (FAILED, [
+                    f"FAIL  at the end: {cell} {why}" for cell in ("one", "three")]))
+                self.assertFalse(mainline.page().exists())
+        paths.remove(paths.cache() / "mainline")
+        self.seen[3] = ""
+        self.mainline()
+        self.seen[3] = console("ok a", "ok b")
+        self.boots(), self.built()
+        self.assertEqual(self.mainline()[:2], (PASS, []))
+        self.assertEqual((len(self.boots()), set(self.built())),
+                         (2, {("visited", "k"), ("visited", "other")}))
 
     def test_broken(self):
         self.broken("k@visited")
