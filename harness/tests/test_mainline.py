@@ -269,6 +269,11 @@ class Refresh(Mainline):
                          ["0001-dev-1.patch", model.COVER, "0002-dev-2.patch"])
         self.assertEqual(known.read_bytes(), before)
 
+    def test_no_work_tree(self):
+        """One takes gigabytes, and the branch is enough to write mails from."""
+        self.refresh("one")
+        self.assertFalse((paths.trees() / "one").exists())
+
     def test_own_commits_only(self):
         trees.tree("one")
         self.commit("one")
