@@ -30,4 +30,21 @@
  */
 #define EDU_CHUNK	(EDU_BUF_SIZE / 2)
 
+#ifdef __KERNEL__
+#include <linux/cc_platform.h>
+#include <linux/dma-mapping.h>
+
+/*
+ * Of an address the device is told the lower 32 bits. In a realm, shared memory
+ * has addresses with one more bit on top, which only the guest sees: to QEMU's
+ * devices it is where it would be without.
+ */
+static inline int edu_set_dma_mask(struct device *dev)
+{
+	bool realm = cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT);
+
+	return dma_set_mask_and_coherent(dev, DMA_BIT_MASK(realm ? 40 : 32));
+}
+#endif
+
 #endif /* EDU_H */

@@ -12,9 +12,9 @@ from typing import Any, Iterable, Optional
 from . import paths, toml
 from .errors import USAGE, LabError
 
-DEMOS = ("plain", "force", "beyond", "xen", "virtio", "shell")
+DEMOS = ("plain", "force", "beyond", "xen", "realm", "virtio", "shell")
 COVER = "0000-cover-letter.patch"
-ROWS = DEMOS[:4]                # those with rows for the table of ./lab demo
+ROWS = DEMOS[:5]                # those with rows for the table of ./lab demo
 
 
 @dataclass(frozen=True)
@@ -157,6 +157,7 @@ class Cell:
     args: list[str] = field(default_factory=list)       # kernel command line
     devices: list[str] = field(default_factory=list)    # QEMU's -device
     xen: list[str] = field(default_factory=list)        # of a Xen with this as dom0
+    realm: bool = False                         # beneath the monitor of guest/realm
     suites: str = ""                            # kunit.filter_glob
     demo: str = ""                              # demo= of guest/demo.c
     events: bool = False                        # QEMU under harness/boot/events.py

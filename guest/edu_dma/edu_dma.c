@@ -357,7 +357,7 @@ static int edu_dma_setup(struct edu_dma *edu, struct pci_dev *pdev)
 	if (IS_ERR(edu->mmio))
 		return PTR_ERR(edu->mmio);
 
-	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(32));
+	ret = edu_set_dma_mask(&pdev->dev);
 	if (ret)
 		return ret;
 

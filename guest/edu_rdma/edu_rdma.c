@@ -239,8 +239,7 @@ static int edu_rdma_setup(struct edu_rdma *edu, struct pci_dev *pdev)
 	if (IS_ERR(edu->mmio))
 		return PTR_ERR(edu->mmio);
 
-	/* Keys have 32 bits too. */
-	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(32));
+	ret = edu_set_dma_mask(&pdev->dev);
 	if (ret)
 		return ret;
 

@@ -71,6 +71,9 @@ def argv(cell: Cell, build: Build, directory: Path, args: Optional[list] = None,
     if cell.xen:
         return qemu.xen_command(xen.hypervisor(), cell.xen, build.image, machine=machine,
                                 args=args, initrd=initrd)
+    if cell.realm:
+        return qemu.realm_command(guest.monitor(build), build.image, machine=machine,
+                                  args=args, initrd=initrd)
     arch = build.kernel.arch
     accelerator = "tcg" if cell.bench else qemu.accelerator(arch, build.image)
     command = qemu.command(arch, build.image, machine=machine, args=args, initrd=initrd,

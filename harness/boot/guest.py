@@ -2,10 +2,14 @@
 """What runs in a guest: initramfs archives with a program of guest/ as /init.
 
 That of the demo is guest/*.c, with the modules that it loads; that of a benchmark
-guest/benchmark/, with the kernel's own benchmark of tools/dma.
+guest/benchmark/, with the kernel's own benchmark of tools/dma. guest/realm/ runs
+beneath a guest, as the firmware of its machine.
 """
 
+import os
+import re
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 from .. import packages, paths, process, ui
@@ -15,6 +19,12 @@ from ..errors import BUILD
 
 SOURCE = paths.ROOT / "guest"
 MODULES = ("edu_dma", "edu_rdma")
+
+# What runs without a C library and without a memory manager, from address 0.
+_BARE = ("-nostdlib", "-static", "-ffreestanding", "-fno-pic", "-O2", "-Wall", "-Wextra",
+         "-Werror", "-mgeneral-regs-only", "-mstrict-align", "-Wl,--build-id=none",
+         "-Wl,-Ttext=0")
+_FLASH = 64 << 20               # bytes of a bank of flash memory of QEMU's virt machine
 
 
 def initramfs(built: kernel.Build, shell: bool = False) -> Path:
@@ -32,6 +42,35 @@ def witness(built: kernel.Build) -> Path:
     LabError BUILD if guest/ or tools/dma of the kernel does not compile.
     """
     return _archive(built, "bench", _witness)
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """What a realm is booted with: an image of flash memory, and the addresses at
+    which it looks for a kernel and an initrd."""
+
+    flash: Path
+    kernel: int
+    initrd: int
+
+
+def monitor(built: kernel.Build) -> Monitor:
+    """Build guest/realm for the arm64 kernel `built`. LabError BUILD if it does not
+    compile."""
+    packages.need("build", "guest")
+    source, target = SOURCE / "realm", built.kernel.target
+    flash, log = built.dir / "guest" / "realm.img", built.dir / "lab-guest.log"
+    with paths.lock(built.name), paths.guard(flash):
+        flash.parent.mkdir(parents=True, exist_ok=True)
+        program, partial = flash.with_suffix(".elf"), flash.with_suffix(".partial")
+        _run([target.compiler, *_BARE, "-o", program, source / "start.S",
+              source / "monitor.c"], log)
+        _run([f"{target.cross}objcopy", "-O", "binary", program, partial], log)
+        os.truncate(partial, _FLASH)
+        partial.replace(flash)
+    where = dict(re.findall(r"^#define (\w+)\s+(0x\w+)$",
+                            (source / "realm.h").read_text("utf-8"), re.M))
+    return Monitor(flash, int(where["KERNEL"], 16), int(where["INITRD"], 16))
 
 
 def _archive(built, name, fill):

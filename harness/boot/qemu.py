@@ -56,12 +56,28 @@ def _device_tree(cell, arch, machine, where):
 def command(arch, image, *, machine=("-m", "1G"), args=(), initrd=None,
             accelerator="tcg"):
     """The argv that boots `image` with its console on stdout."""
-    cmd = [*_machine(arch, machine, accelerator), *ARCHES[arch].options,
+    cmd = [*_machine(arch, (*ARCHES[arch].options, *machine), accelerator),
            "-kernel", os.fspath(image),
            "-append", " ".join([ARCHES[arch].console, "panic=-1", *args])]
     if initrd:
         cmd += ["-initrd", os.fspath(initrd)]
     return cmd
+
+
+def realm_command(monitor, image, *, machine=(), args=(), initrd=None):
+    """The argv that boots `image` beneath `monitor` (a guest.Monitor).
+
+    That is the firmware, which QEMU leaves to find kernel and initrd by itself: both
+    are put where it says. -kernel is for -append, which QEMU takes only with one.
+    """
+    parts = [(image, monitor.kernel)]
+    if initrd:
+        parts.append((initrd, monitor.initrd))
+        args = [*args, f"initrdmem={monitor.initrd:#x},{Path(initrd).stat().st_size}"]
+    cmd = command("arm64", image, machine=machine, args=args)
+    for file, address in parts:
+        cmd += ["-device", f"loader,file={file},addr={address:#x},force-raw=on"]
+    return [*cmd, "-drive", f"if=pflash,format=raw,readonly=on,file={monitor.flash}"]
 
 
 def xen_command(hypervisor, xen_args, image, *, machine=("-m", "1G"), args=(),
