@@ -65,8 +65,8 @@ class Cells(Machine):
         self.assertEqual(str(outcome), "4 passed, 0 failed, 2 skipped")
         self.assertEqual(self.args(), [
             "-nodefaults", "-nographic", "-no-reboot", "-serial", "stdio", "-accel",
-            "tcg", "-m", "5G", "-machine", "q35", "-cpu", "max", "-device",
-            "edu,dma_mask=1", "-device", "d", "-bios", "qboot.rom", "-kernel",
+            "tcg", "-bios", "qboot.rom", "-m", "5G", "-machine", "q35", "-cpu", "max",
+            "-device", "edu,dma_mask=1", "-device", "d", "-kernel",
             str(self.built.image), "-append",
             "console=ttyS0 panic=-1 kunit.filter_glob=dma* kunit_shutdown=reboot "
             "swiotlb=force,track_hiwater b"])
@@ -412,6 +412,25 @@ class Guest(Machine):
                          ["bin", "dev", "dma_map_benchmark", "init", "proc", "sys"])
         self.assertEqual((self.built.dir / "guest/include/linux/map_benchmark.h")
                          .read_text(), "/* of this kernel */\n")
+
+    def test_realm(self):
+        """Kernel and initrd lie where the monitor and the kernel look for them."""
+        self.program("objcopy", 'echo flash > "$4"')
+        cell = Cell("cell", "", "k", realm=True, demo="realm", args=["mem=1G"])
+        with mock.patch.object(qemu, "accelerator", lambda *_: "kvm"):
+            argv = list(map(str, boots.argv(cell, self.built, self.top)))
+        archive, flash = (self.built.dir / "guest" / name
+                          for name in ("initramfs.cpio", "realm.img"))
+        self.assertNotIn("kvm", argv)
+        self.assertNotIn("-initrd", argv)
+        for option in (f"loader,file={self.built.image},addr=0x40200000,force-raw=on",
+                       f"loader,file={archive},addr=0x48000000,force-raw=on",
+                       f"if=pflash,format=raw,readonly=on,file={flash}"):
+            self.assertIn(option, argv)
+        self.assertIn(f"kunit.enable=0 demo=realm mem=1G initrdmem=0x48000000,"
+                      f"{archive.stat().st_size}", argv[argv.index("-append") + 1])
+        self.assertEqual(flash.stat().st_size, 64 << 20)
+        self.assertTrue(flash.read_bytes().startswith(b"flash\n"))
 
     def test_made_only_when_it_has_to_be(self):
         self.files()
