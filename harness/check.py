@@ -7,7 +7,7 @@ from . import commands, model, packages, process, results, runner, ui
 from .boot import kernel
 from .errors import APPLY, BUILD, PASS, STYLE, USAGE, LabError
 from .gates import Finding, boot, complaints, expected, harness, lint, series
-from .reports import compare
+from .reports import compare, coverage
 
 GATES = ("harness", "lint", "mails", "boots")
 
@@ -87,6 +87,8 @@ def _boots(plan, cells, full, pin, options) -> Iterator[Finding]:
     if pin and expected.pin([outcome for outcome in outcomes if outcome.suites]):
         ui.note("expected.toml has been written")
     if full:
+        yield Finding("docs/coverage.md is what ./lab coverage writes", coverage.outdated(
+            plan, [outcome for outcome in outcomes if outcome.suites and outcome.ok]), STYLE)
         yield Finding("docs/routes.md is what ./lab compare writes", compare.outdated(
             plan, [outcome for outcome in outcomes if outcome.suites
                    and plan.kernel_of(plan.cells[outcome.cell]).compare], options), STYLE)

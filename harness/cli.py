@@ -16,7 +16,7 @@ from typing import Any, Callable, Optional, Sequence
 from . import (bisect, check, commands, doctor, model, paths, process, results, send,
                toml, ui)
 from .boot import kernel
-from .reports import bench, compare, demo, mainline
+from .reports import bench, compare, coverage, demo, mainline
 from .source import mails, sent, trees
 from .errors import ENVIRONMENT, FAILED, INTERNAL, INTERRUPTED, PASS, USAGE, LabError
 
@@ -72,6 +72,10 @@ def _build(args):
 
 def _compare(args):
     return compare.run(args.cell, commands.options(args))
+
+
+def _coverage(_args):
+    return coverage.run()
 
 
 def _mainline(args):
@@ -200,6 +204,7 @@ def _commands(add: Callable) -> None:
     add(_compare, "run the suites on stock too, write docs/routes.md", *_RUN,
         _option("cell", nargs="*", help="default: all that have suites; only "
                 "that is written"))
+    add(_coverage, "write docs/coverage.md from the newest results of each cell")
     add(commands.boot, "build and boot cells", _TREE, *_RUN, _REPEAT, _JSON,
         _option("cell", nargs="+"))
     add(_bench, "count what the series costs, in instructions", *_RUN,

@@ -423,10 +423,10 @@ class Guest(Machine):
                           for name in ("initramfs.cpio", "realm.img"))
         self.assertNotIn("kvm", argv)
         self.assertNotIn("-initrd", argv)
-        for option in (f"loader,file={self.built.image},addr=0x40200000,force-raw=on",
+        for words in (f"loader,file={self.built.image},addr=0x40200000,force-raw=on",
                        f"loader,file={archive},addr=0x48000000,force-raw=on",
                        f"if=pflash,format=raw,readonly=on,file={flash}"):
-            self.assertIn(option, argv)
+            self.assertIn(words, argv)
         self.assertIn(f"kunit.enable=0 demo=realm mem=1G initrdmem=0x48000000,"
                       f"{archive.stat().st_size}", argv[argv.index("-append") + 1])
         self.assertEqual(flash.stat().st_size, 64 << 20)

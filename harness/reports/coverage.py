@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""./lab coverage: which call got which answer by which route, and in which boots.
+
+The suites print a line for each answer that the calls of a test case got. Where no
+boot has shown an answer, coverage.toml says why.
+"""
+
+import fnmatch
+import re
+import string
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import model, paths, results, toml, ui
+from ..errors import FAILED, PASS, USAGE, LabError
+from ..source import trees
+
+CALLS = ("dma_map_phys", "dma_map_page_attrs", "dma_map_single_attrs", "dma_map_resource",
+         "dma_map_sg_attrs", "dma_map_sgtable", "dma_iova_link", "hmm_dma_map_alloc",
+         "hmm_dma_map_pfn", "ib_umem_get_va", "ib_umem_odp_get",
+         "ib_umem_odp_alloc_implicit")
+REASONS = ("NONCOHERENT", "FORCED_BOUNCE", "UNREACHABLE", "ENCRYPTED", "UNTRUSTED",
+           "BOUNCE")
+ANSWERS = ("mapped", "early", *REASONS)
+
+_ANSWER = re.compile(r" *# \w+: answer: (\S+) (\w+) (\w+)")
+_RULE = ("route", "call", "answer", "why")
+
+# {(route, call, answer): names of boots}
+Seen = dict[tuple[str, str, str], list[str]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Why an answer is not given: globs of routes, calls and answers, with | between."""
+
+    route: str
+    call: str
+    answer: str
+    why: str
+
+    def fits(self, place: tuple) -> bool:
+        """Whether it speaks of the (route, call, answer) `place`."""
+        return all(any(fnmatch.fnmatch(word, glob) for glob in globs.split("|"))
+                   for word, globs in zip(place, (self.route, self.call, self.answer)))
+
+
+def run() -> int:
+    """Write docs/coverage.md from the newest results of each cell; an exit status.
+
+    FAILED if an answer is neither seen nor explained. LabError USAGE if a cell has not
+    been booted from the commit that the series tree is at.
+    """
+    plan = model.load()
+    text, wrong = report(plan, newest(plan))
+    for line in wrong:
+        ui.say(line)
+    written = paths.replace(_page(), text.encode())
+    ui.conclusion(f"coverage: {len(wrong)} mistakes; docs/coverage.md "
+                  f"{'written' if written else 'as it was'}")
+    return FAILED if wrong else PASS
+
+
+def outdated(plan: model.Matrix, outcomes: list[results.Outcome]) -> str:
+    """What is wrong with the page or with coverage.toml, after `outcomes`; "" if
+    nothing is."""
+    text, wrong = report(plan, outcomes)
+    old = _page().read_text("utf-8") if _page().exists() else ""
+    return "; ".join(wrong) or ("" if text == old else "./lab coverage writes it anew")
+
+
+def report(plan: model.Matrix, outcomes: list[results.Outcome]) -> tuple[str, list[str]]:
+    """(docs/coverage.md for `outcomes`, what is wrong with what they show)."""
+    seen = read(plan, outcomes)
+    empty, wrong = explain(seen, load())
+    return page(plan, seen, empty), wrong
+
+
+def _page():
+    return paths.ROOT / "docs/coverage.md"
+
+
+def load() -> list[Rule]:
+    """The Rules of coverage.toml; LabError USAGE if one is not as it has to be."""
+    path = paths.ROOT / "coverage.toml"
+    rules = []
+    for number, entry in enumerate(toml.load(path).get("never", []), 1):
+        if sorted(entry) != sorted(_RULE):
+            raise LabError(f"{path.name}: never, entry {number} has {', '.join(entry)}: "
+                           f"needs {', '.join(_RULE)}", USAGE)
+        rules.append(Rule(**entry))
+    return rules
+
+
+def newest(plan: model.Matrix) -> list[results.Outcome]:
+    """The newest good Outcome of each cell that runs suites, all of one commit of the
+    series; LabError USAGE names the command that makes one that is missing."""
+    commit = trees.git("rev-parse", "HEAD", cwd=paths.trees() / "series")
+    wanted = [cell.name for cell in plan.cells.values() if cell.suites]
+    found: dict[str, results.Outcome] = {}
+    for directory in results.runs():
+        for outcome in results.outcomes(directory):
+            if (outcome.commit == commit and outcome.ok and outcome.tree == "series"
+                    and outcome.suites == plan.cells[outcome.cell].suites):
+                found.setdefault(outcome.cell, outcome)
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise LabError(f"no results of this series: ./lab kunit {' '.join(missing)}", USAGE)
+    return [found[name] for name in wanted]
+
+
+def read(plan: model.Matrix, outcomes: list[results.Outcome]) -> Seen:
+    """What `outcomes` have shown."""
+    seen: Seen = {}
+    for outcome in outcomes:
+        cell = plan.cells[outcome.cell]
+        log = (Path(outcome.directory) / "ktap.log").read_text("utf-8")
+        for line in log.splitlines():
+            answer = _ANSWER.fullmatch(line)
+            if answer:
+                place = (_route(answer[1], cell, plan), answer[2], answer[3])
+                if cell.name not in seen.setdefault(place, []):
+                    seen[place].append(cell.name)
+    return seen
+
+
+def _route(by, cell, plan):
+    """The name of a route: whose dma_map_ops they are, if any."""
+    if by != "dma_map_ops":
+        return by
+    return "xen-swiotlb" if cell.xen else f"{by} of {plan.kernel_of(cell).arch}"
+
+
+def explain(seen: Seen, rules: list[Rule]) -> tuple[dict, list[str]]:
+    """({place that no boot has shown: why}, what is wrong with that in words)."""
+    routes = sorted({route for route, _, _ in seen})
+    empty, wrong, used = {}, [], set()
+    for place in ((route, call, answer) for route in routes for call in CALLS
+                  for answer in ANSWERS):
+        rule = next((rule for rule in rules if rule.fits(place)), None)
+        if place in seen:
+            if rule:
+                wrong.append(f"{' '.join(place)}: seen in {seen[place][0]}, and "
+                             f"coverage.toml says why not: {rule.why}")
+        elif rule:
+            empty[place] = rule.why
+            used.add(rule)
+        else:
+            wrong.append(f"{' '.join(place)}: no boot shows it, and coverage.toml does "
+                         "not say why")
+    wrong += [f"coverage.toml: no answer is missing for this reason: {rule.why}"
+              for rule in rules if rule not in used]
+    wrong += [f"no boot shows the reason {reason}" for reason in REASONS
+              if not any(answer == reason for _, _, answer in seen)]
+    return empty, wrong
+
+
+def page(plan: model.Matrix, seen: Seen, empty: dict) -> str:
+    """docs/coverage.md."""
+    parts = []
+    notes = list(dict.fromkeys(empty.values()))
+    for route in sorted({route for route, _, _ in seen}):
+        lines = [f"## {route}\n", f"| call | {' | '.join(ANSWERS)} |",
+                 f"|{' --- |' * (len(ANSWERS) + 1)}"]
+        for call in CALLS:
+            places = [(route, call, answer) for answer in ANSWERS]
+            if any(place in seen for place in places):
+                shown = [", ".join(seen[place]) if place in seen else
+                         f"[{notes.index(empty[place]) + 1}]" if place in empty else "?"
+                         for place in places]
+                lines.append(f"| `{call}` | {' | '.join(shown)} |")
+        parts.append("\n".join(lines))
+    template = string.Template((paths.ROOT / "docs/coverage.md.in").read_text("utf-8"))
+    return template.substitute(
+        routes="\n\n".join(parts),
+        notes="\n".join(f"{number}. {why}" for number, why in enumerate(notes, 1)),
+        boots="\n".join(f"| {cell.name} | {cell.what} |"
+                        for cell in plan.cells.values() if cell.suites))

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""./lab coverage: what boots have shown, and why the rest is not seen."""
+
+import unittest
+
+from harness import model, results
+from harness.errors import USAGE
+from harness.reports import coverage
+from harness.reports.coverage import Rule
+from harness.tests import Sandbox
+
+SEEN = {("dma-direct", call, answer): ["a"] for call in coverage.CALLS
+        for answer in coverage.ANSWERS}
+PLACE = ("dma-direct", "dma_map_phys", "BOUNCE")
+
+
+class Explain(unittest.TestCase):
+    def test_all_seen(self):
+        self.assertEqual(coverage.explain(SEEN, []), ({}, []))
+
+    def test_not_seen(self):
+        seen = {place: boots for place, boots in SEEN.items() if place != PLACE}
+        empty, wrong = coverage.explain(seen, [])
+        self.assertEqual(len(wrong), 1)
+        self.assertTrue(wrong[0].startswith("dma-direct dma_map_phys BOUNCE: no boot"))
+        rule = Rule("dma-*", "dma_map_phys|x", "BOUNCE", "because")
+        self.assertEqual(coverage.explain(seen, [rule]), ({PLACE: "because"}, []))
+
+    def test_reason_in_vain(self):
+        """A rule for what is seen is wrong, and so is one for nothing."""
+        _, wrong = coverage.explain(SEEN, [Rule(*PLACE, "because")])
+        self.assertEqual(len(wrong), 2)
+        self.assertIn("seen in a, and coverage.toml says why not: because", wrong[0])
+
+    def test_no_reason_without_a_row(self):
+        seen = {place: boots for place, boots in SEEN.items() if place[2] != "BOUNCE"}
+        _, wrong = coverage.explain(seen, [Rule("*", "*", "BOUNCE", "because")])
+        self.assertEqual(wrong, ["no boot shows the reason BOUNCE"])
+
+
+class Read(Sandbox):
+    def test_lines(self):
+        """Only of the cases themselves, and under the name of the route."""
+        (self.top / "ktap.log").write_text(
+            "    # a: answer: dma-direct dma_map_phys mapped\n"
+            "    # a: answer: dma_map_ops dma_map_sgtable UNREACHABLE\n"
+            "    # a: route: mapped=1\n"
+            "    # a: answer: dma_map_ops dma_map_sgtable UNREACHABLE\n")
+        cell = model.Cell("x", "", "k", xen=["y"], suites="dma*")
+        plan = model.Matrix({"k": model.Kernel("k", "x86_64")}, {"x": cell})
+        outcome = results.Outcome("x", directory=str(self.top))
+        self.assertEqual(coverage.read(plan, [outcome]), {
+            ("dma-direct", "dma_map_phys", "mapped"): ["x"],
+            ("xen-swiotlb", "dma_map_sgtable", "UNREACHABLE"): ["x"]})
+        cell.xen = []
+        self.assertIn(("dma_map_ops of x86_64", "dma_map_sgtable", "UNREACHABLE"),
+                      coverage.read(plan, [outcome]))
+
+    def test_broken_rules(self):
+        (self.root / "coverage.toml").write_text('[[never]]\nroute = "*"\n')
+        with self.fails(USAGE, "coverage.toml: never, entry 1"):
+            coverage.load()
