@@ -37,16 +37,13 @@ class Arches(Sandbox):
 
     def test_another(self):
         """i386 has four names: of make, of uname, of the compiler and of QEMU."""
-        i386 = model.Arch(
-            name="i386", uname="i586", debian="i386", prefix="i686-linux-gnu-",
-            qemu="qemu-system-i386", emulator="qemu-system-x86",
-            image="arch/x86/boot/bzImage", console="console=ttyS0", options=())
-        with host("x86_64"), mock.patch.dict(ARCHES, i386=i386):
+        i386 = ARCHES["i386"]
+        with host("x86_64"):
             self.assertEqual(i386.packages(), {
                 "qemu-system-x86": "qemu-system-i386",
                 "gcc-i686-linux-gnu": "i686-linux-gnu-gcc", "libc6-dev-i386-cross": ""})
             self.assertEqual(qemu.command("i386", "bzImage")[0], "qemu-system-i386")
-        with host("i586"):
+        with host("i686"):
             self.assertEqual(i386.compiler, "gcc")
 
 
@@ -65,6 +62,7 @@ class Kunit(unittest.TestCase):
                     "print(it.qemu_arch, it.kernel_path, it.kernel_command_line,"
                     "*it.extra_qemu_params)\n" for name in ARCHES)],
                 env={"PYTHONPATH": tree.parents[1]}, check_status=FAILED).stdout
+            self.assertEqual(text.count("\n"), len(ARCHES), tree)
             for arch, line in zip(ARCHES.values(), text.splitlines()):
                 machine, image, *rest = line.replace(" kunit_shutdown=poweroff",
                                                      "").split()
