@@ -44,6 +44,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "demo.h"
+#include "device.h"
 #include "edu_dma.h"
 #include "observe.h"
 #include "pages.h"
@@ -62,8 +64,6 @@
 /* For a case of half a second in a guest that may be emulated and starved. */
 #define CASE_SECONDS	90
 
-/* How a process asks for a mapping. */
-enum request { PLAIN, ATTRIBUTE, REG_MR };
 enum outcome { COHERENT, STALE, REFUSED };
 
 static const char *const request_names[] = {
@@ -148,11 +148,7 @@ struct row {
 	char problem[160];
 };
 
-static int edu_fd = -1;
-static struct verbs verbs;
-
-/* Does not return. */
-static void leave(void)
+void leave(void)
 {
 	fflush(stdout);
 	tcdrain(STDOUT_FILENO);
@@ -169,19 +165,7 @@ static void leave(void)
 		pause();
 }
 
-/* Macros, so that the compiler checks the formats. */
-#define bail_out(...)						\
-	do {							\
-		int err_ = errno;				\
-								\
-		printf("# demo: cannot set up: ");		\
-		printf(__VA_ARGS__);				\
-		if (err_)					\
-			printf(": %s", strerror(err_));		\
-		printf("\nBail out!\n");			\
-		leave();					\
-	} while (0)
-
+/* A macro, so that the compiler checks the formats. */
 #define problem(row, ...)					\
 	do {							\
 		char text_[160];				\
@@ -223,66 +207,6 @@ static const char *errno_name(int err)
 	}
 	snprintf(text, sizeof(text), "errno %d", err);
 	return text;
-}
-
-/* A page that is mapped for the device, one way or the other. */
-struct mapping {
-	enum request request;
-	__u64 *page;
-	/* Where the page was, and where the device finds it. */
-	__u64 phys;
-	__u64 dma;
-	__u32 id;
-	struct verbs_mr mr;
-};
-
-/* These three return 0, or -1 with errno set. */
-static int map_page(struct mapping *m)
-{
-	struct edu_dma_map map = {
-		.addr = (uintptr_t)m->page,
-		.length = page_size,
-		.attrs = m->request == ATTRIBUTE ? EDU_DMA_REQUIRE_COHERENT : 0,
-	};
-
-	if (m->request == REG_MR) {
-		if (verbs_reg_mr(&verbs, m->page, &m->mr))
-			return -1;
-		m->phys = phys_of(m->page);
-		m->dma = m->mr.lkey;
-		return 0;
-	}
-
-	if (ioctl(edu_fd, EDU_DMA_MAP, &map))
-		return -1;
-	m->phys = map.phys_addr;
-	m->dma = map.dma_addr;
-	m->id = map.id;
-	return 0;
-}
-
-static int device_write(const struct mapping *m, __u64 pattern)
-{
-	struct edu_dma_write cmd = {
-		.pattern = pattern,
-		.length = EDU_DMA_BUF_SIZE,
-		.id = m->id,
-	};
-
-	if (m->request == REG_MR) {
-		verbs_write(&verbs, &m->mr, pattern);
-		return 0;
-	}
-	return ioctl(edu_fd, EDU_DMA_WRITE, &cmd);
-}
-
-static int unmap_page(const struct mapping *m)
-{
-	struct edu_dma_unmap unmap = { .id = m->id };
-
-	if (m->request == REG_MR)
-		return verbs_dereg_mr(&verbs, &m->mr);
-	return ioctl(edu_fd, EDU_DMA_UNMAP, &unmap);
 }
 
 /*
@@ -516,53 +440,6 @@ static void print_row(const struct scenario *s, const struct test_case *c,
 	printf("}\n");
 }
 
-static int load_module(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	int ret, err;
-
-	if (fd < 0)
-		return -1;
-	ret = syscall(SYS_finit_module, fd, "", 0);
-	err = errno;
-	close(fd);
-	errno = err;
-	return ret;
-}
-
-/*
- * There is one device, and a driver for each way to ask. With a driver go its
- * mappings: dma-debug complains of those that are left.
- */
-static void use_driver(const char *name)
-{
-	static const char *loaded;
-	char path[32];
-
-	if (loaded && name && !strcmp(loaded, name))
-		return;
-	if (loaded && syscall(SYS_delete_module, loaded, O_NONBLOCK))
-		bail_out("unloading %s", loaded);
-	loaded = name;
-	if (!name)
-		return;
-	snprintf(path, sizeof(path), "/%s.ko", name);
-	if (load_module(path))
-		bail_out("loading %s", path);
-}
-
-static void open_device(enum request request)
-{
-	if (request == REG_MR) {
-		if (verbs_open(&verbs))
-			bail_out("/dev/infiniband/uverbs0, which needs QEMU's -device edu");
-		return;
-	}
-	edu_fd = open("/dev/edu_dma", O_RDWR | O_CLOEXEC);
-	if (edu_fd < 0)
-		bail_out("/dev/edu_dma, which needs QEMU's -device edu");
-}
-
 /* All of a process's life: it has to come to its end, whatever was refused. */
 static void case_process(const struct scenario *s, const struct test_case *c,
 			 struct row *row)
@@ -571,7 +448,10 @@ static void case_process(const struct scenario *s, const struct test_case *c,
 
 	if (pages_open())
 		bail_out("/proc/self/pagemap has no physical addresses");
-	open_device(c->request);
+	if (device_open(c->request))
+		bail_out("%s, which needs QEMU's -device edu",
+			 c->request == REG_MR ? "/dev/infiniband/uverbs0" :
+						"/dev/edu_dma");
 	page = page_get(s->phys_min, s->phys_max);
 	if (!page) {
 		errno = 0;
@@ -623,7 +503,8 @@ static bool run_case(const struct scenario *s, unsigned int nr)
 		bail_out("mmap");
 	row->wrote = NEW_PATTERN + nr;
 
-	use_driver(c->request == REG_MR ? "edu_rdma" : "edu_dma");
+	if (device_load(c->request))
+		bail_out("loading a driver of the edu device");
 	run_process(s, c, row);
 
 	judge(c, row);
@@ -646,7 +527,8 @@ static void run_scenario(const struct scenario *s)
 	printf("  1..%zu\n", ARRAY_SIZE(s->cases));
 	for (nr = 0; nr < ARRAY_SIZE(s->cases); nr++)
 		ok &= run_case(s, nr);
-	use_driver(NULL);
+	if (device_unload())
+		bail_out("unloading the driver of the edu device");
 	printf("%s 1 demo_%s\n", ok ? "ok" : "not ok", s->name);
 }
 
@@ -750,6 +632,14 @@ static void run_shell(void)
 		       WIFEXITED(status) ? WEXITSTATUS(status) : 126);
 }
 
+/* Those that have a file of their own. */
+static const struct {
+	const char *name;
+	void (*run)(void);
+} programs[] = {
+	{ "virtio", run_virtio },
+};
+
 int main(void)
 {
 	char wanted[32];
@@ -777,8 +667,15 @@ int main(void)
 		bail_out("mounting /sys");
 	open_observers();
 
-	if (!strcmp(wanted, "virtio")) {
-		run_virtio();
+	if (kmsg_open())
+		bail_out("/dev/kmsg");
+	if (trace_open())
+		bail_out("enabling the trace event");
+
+	for (i = 0; i < ARRAY_SIZE(programs); i++) {
+		if (strcmp(wanted, programs[i].name))
+			continue;
+		programs[i].run();
 		leave();
 	}
 	for (i = 0; i < ARRAY_SIZE(scenarios); i++)
@@ -787,11 +684,6 @@ int main(void)
 	errno = 0;
 	if (i == ARRAY_SIZE(scenarios))
 		bail_out("no scenario demo=%s", wanted);
-
-	if (kmsg_open())
-		bail_out("/dev/kmsg");
-	if (trace_open())
-		bail_out("enabling the trace event");
 	run_scenario(&scenarios[i]);
 	leave();
 }
