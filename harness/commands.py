@@ -123,7 +123,7 @@ def shell(args: argparse.Namespace) -> int:
             raise LabError("a command in the guest cannot have double quotes", USAGE)
         words += ["loglevel=1", f'lab_command="{" ".join(args.words)}"']
     command = boots.argv(cell, build, build.dir, words,
-                         guest.initramfs(build, shell=True))
+                         guest.initramfs(build, "shell"))
     if args.words:
         return _one_command(cell, command)
     if args.gdb:

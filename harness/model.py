@@ -163,6 +163,7 @@ class Cell:
     overlay: str = ""                           # of its device tree: configs/*.dtso
     args: list[str] = field(default_factory=list)       # kernel command line
     devices: list[str] = field(default_factory=list)    # QEMU's -device
+    options: list[str] = field(default_factory=list)    # more of QEMU, for those
     xen: list[str] = field(default_factory=list)        # of a Xen with this as dom0
     realm: bool = False                         # beneath the monitor of guest/realm
     suites: str = ""                            # kunit.filter_glob

@@ -62,7 +62,8 @@ def argv(cell: Cell, build: Build, directory: Path, args: Optional[list] = None,
     """
     if args is None:
         if cell.demo:
-            args, initrd = ["kunit.enable=0", f"demo={cell.demo}"], guest.initramfs(build)
+            args = ["kunit.enable=0", f"demo={cell.demo}"]
+            initrd = guest.initramfs(build, cell.demo)
         elif cell.bench:
             args, initrd = [f"kunit.filter_glob={cell.bench}"], guest.witness(build)
         else:

@@ -19,6 +19,11 @@ from ..errors import BUILD
 
 SOURCE = paths.ROOT / "guest"
 MODULES = ("edu_dma", "edu_rdma")
+SUITE = "bookworm"
+# {scenario: packages whose programs it runs, with the libraries of those}
+PROGRAMS = {"shell": ["busybox-static"],
+            "pingpong": ["ibverbs-utils", "ibverbs-providers", "libibverbs1",
+                         "libnl-3-200", "libnl-route-3-200", "libc6"]}
 
 # What runs without a C library and without a memory manager, from address 0.
 _BARE = ("-nostdlib", "-static", "-ffreestanding", "-fno-pic", "-O2", "-Wall", "-Wextra",
@@ -27,12 +32,13 @@ _BARE = ("-nostdlib", "-static", "-ffreestanding", "-fno-pic", "-O2", "-Wall", "
 _FLASH = 64 << 20               # bytes of a bank of flash memory of QEMU's virt machine
 
 
-def initramfs(built: kernel.Build, shell: bool = False) -> Path:
+def initramfs(built: kernel.Build, demo: str = "") -> Path:
     """Build what runs in the guest for the kernel `built`; the path of the archive.
 
-    With `shell` it also holds busybox. LabError BUILD if guest/ does not compile.
+    For some a `demo` it also holds programs of Debian's. LabError BUILD if guest/ does
+    not compile, FETCH if the programs cannot be had.
     """
-    return _archive(built, "shell" if shell else "initramfs", _demo)
+    return _archive(built, demo if demo in PROGRAMS else "initramfs", _demo)
 
 
 def witness(built: kernel.Build) -> Path:
@@ -90,8 +96,8 @@ def _archive(built, name, fill):
             for directory in ("dev", "proc", "sys", "bin"):
                 (root / directory).mkdir(parents=True, exist_ok=True)
             fill(built, work, root, log)
-            if name == "shell":
-                shutil.copy(_busybox(built.kernel.target, work), root / "bin/busybox")
+            for package in PROGRAMS.get(name, ()):
+                _install(package, built.kernel.target, root)
             _pack(root, archive, log)
     return archive
 
@@ -134,12 +140,13 @@ def _pack(root, archive, log):
     partial.replace(archive)
 
 
-def _busybox(arch, work):
-    """The path of a static busybox for the architecture `arch`."""
-    if arch.native:
-        return shutil.which("busybox")
+def _install(package, arch, root):
+    """Put the programs of a Debian package for the architecture `arch` into `root`."""
+    if package == "busybox-static" and arch.native:
+        shutil.copy(str(shutil.which("busybox")), root / "bin/busybox")
+        return
     with paths.lock("trees"):
-        deb = fetch.package({"package": "busybox-static", "arch": arch.debian,
-                             "suite": "bookworm", "out": "./lab boot needs no shell"})
-    fetch.extract(deb, work / "busybox")
-    return work / "busybox/bin/busybox"
+        deb = fetch.package({"package": package, "arch": arch.debian, "suite": SUITE,
+                             "out": "no other boot needs it"})
+    fetch.extract(deb, root)
+    paths.remove(root / "usr/share")

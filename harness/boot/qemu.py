@@ -34,6 +34,7 @@ def hardware(cell, built, where):
         made += ["-smp", str(cell.cpus)]
     for device in cell.devices:
         made += ["-device", device]
+    made += cell.options
     if cell.bench:
         made += COUNTING
     if cell.overlay:

@@ -86,9 +86,10 @@ class Hardware(Sandbox):
     def test_machine_and_devices(self):
         self.assertEqual(self.made(memory="5G", machine="iommu=smmuv3", devices=["edu"]),
                          ["-m", "5G", "-machine", "iommu=smmuv3", "-device", "edu"])
-        self.assertEqual(self.made(cpu="qemu64", devices=["iommu", "edu"]),
+        self.assertEqual(self.made(cpu="qemu64", devices=["iommu", "edu"],
+                                   options=["-netdev", "user,id=net"]),
                          ["-m", "1G", "-cpu", "qemu64", "-device", "iommu",
-                          "-device", "edu"])
+                          "-device", "edu", "-netdev", "user,id=net"])
         self.assertFalse((self.top / "ran").exists())
 
     def test_overlay(self):

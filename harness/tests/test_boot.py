@@ -404,7 +404,21 @@ class Guest(Machine):
         self.assertEqual(self.files(), ["bin", "dev", "edu_dma.ko", "edu_rdma.ko",
                                         "init", "proc", "sys"])
         self.assertIn("-R 0:0", (self.top / "cpio.args").read_text())
-        self.assertIn("bin/busybox", self.files(shell=True))
+        self.assertIn("bin/busybox", self.files(demo="shell"))
+
+    def test_programs(self):
+        """A scenario gets its packages, without what only people read."""
+        def extract(deb, root):
+            for name in ("usr/bin", "usr/share/doc"):
+                paths.replace(root / name / deb.name, b"")
+        self.enter(mock.patch("harness.source.fetch.extract", extract))
+        self.enter(mock.patch("harness.source.fetch.package",
+                              lambda base: Path(base["package"] + base["arch"])))
+        self.enter(mock.patch.dict(guest.PROGRAMS, pingpong=["one", "two"]))
+        files = self.files(demo="pingpong")
+        self.assertEqual([name for name in files if name.startswith("usr")],
+                         ["usr", "usr/bin", "usr/bin/oneamd64", "usr/bin/twoamd64"])
+        self.assertNotIn("usr", self.files(demo="force"))
 
     def test_witness(self):
         """The tool and its header are those of the kernel."""
