@@ -18,7 +18,8 @@
  *   xen     (boot as dom0 of Xen with -m 5G) the same, because the machine
  *           frame of the page does, while the kernel takes it for one below
  *   realm   (boot in a realm, see realm/) the same, because the page is private
- *   virtio  virtio.c, which needs no edu device
+ *   virtio, pingpong
+ *           virtio.c, pingpong.c
  *   shell   no scenario, /bin/busybox sh if there is one; lab_command="..." runs that
  *
  * Results are KTAP on the console. Before each result a "# row:" line carries
@@ -49,6 +50,7 @@
 #include "edu_dma.h"
 #include "observe.h"
 #include "pages.h"
+#include "pingpong.h"
 #include "verbs.h"
 #include "virtio.h"
 
@@ -638,6 +640,7 @@ static const struct {
 	void (*run)(void);
 } programs[] = {
 	{ "virtio", run_virtio },
+	{ "pingpong", run_pingpong },
 };
 
 int main(void)
