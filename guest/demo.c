@@ -18,8 +18,8 @@
  *   xen     (boot as dom0 of Xen with -m 5G) the same, because the machine
  *           frame of the page does, while the kernel takes it for one below
  *   realm   (boot in a realm, see realm/) the same, because the page is private
- *   virtio, pingpong
- *           virtio.c, pingpong.c
+ *   virtio, pingpong, busy
+ *           virtio.c, pingpong.c, busy.c
  *   shell   no scenario, /bin/busybox sh if there is one; lab_command="..." runs that
  *
  * Results are KTAP on the console. Before each result a "# row:" line carries
@@ -45,6 +45,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "busy.h"
 #include "demo.h"
 #include "device.h"
 #include "edu_dma.h"
@@ -641,6 +642,7 @@ static const struct {
 } programs[] = {
 	{ "virtio", run_virtio },
 	{ "pingpong", run_pingpong },
+	{ "busy", run_busy },
 };
 
 int main(void)

@@ -12,7 +12,7 @@ from typing import Any, Iterable, Optional
 from . import paths, toml
 from .errors import USAGE, LabError
 
-DEMOS = ("plain", "force", "beyond", "xen", "realm", "virtio", "pingpong", "shell")
+DEMOS = ("plain", "force", "beyond", "xen", "realm", "virtio", "pingpong", "busy", "shell")
 COVER = "0000-cover-letter.patch"
 ROWS = DEMOS[:5]                # those with rows for the table of ./lab demo
 
