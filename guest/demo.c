@@ -5,8 +5,8 @@
  * Runs as /init of an initramfs that has nothing else but /edu_dma.ko and
  * /edu_rdma.ko. A process maps a page of its own for the device: without the
  * attribute and with it, by the one module, and as a memory region of verbs,
- * which always have it, by the other. The kernel argument demo= names the
- * scenario:
+ * which always have it, pinned or paged on demand, by the other. The kernel
+ * argument demo= names the scenario:
  *
  *   plain   the device reaches the memory: with and without the attribute the
  *           process sees what the device writes
@@ -67,12 +67,14 @@
 /* For a case of half a second in a guest that may be emulated and starved. */
 #define CASE_SECONDS	90
 
-enum outcome { COHERENT, STALE, REFUSED };
+/* REFUSED_EARLY: for what the device is, before there is an address to trace. */
+enum outcome { COHERENT, STALE, REFUSED, REFUSED_EARLY };
 
 static const char *const request_names[] = {
 	[PLAIN] = "plain",
 	[ATTRIBUTE] = "REQUIRE_COHERENT",
 	[REG_MR] = "ibv_reg_mr",
+	[REG_ODP] = "ibv_reg_mr ODP",
 };
 
 struct test_case {
@@ -86,7 +88,7 @@ struct scenario {
 	/* Bounds of the physical address of the page to map. */
 	__u64 phys_min;
 	__u64 phys_max;
-	struct test_case cases[3];
+	struct test_case cases[4];
 };
 
 static const struct scenario scenarios[] = {
@@ -95,6 +97,7 @@ static const struct scenario scenarios[] = {
 			{ "without_attribute_coherent", PLAIN, COHERENT },
 			{ "with_attribute_coherent", ATTRIBUTE, COHERENT },
 			{ "verbs_coherent", REG_MR, COHERENT },
+			{ "verbs_on_demand_coherent", REG_ODP, COHERENT },
 		},
 	},
 	{
@@ -102,6 +105,7 @@ static const struct scenario scenarios[] = {
 			{ "without_attribute_stale", PLAIN, STALE },
 			{ "with_attribute_refused", ATTRIBUTE, REFUSED },
 			{ "verbs_refused", REG_MR, REFUSED },
+			{ "verbs_on_demand_refused", REG_ODP, REFUSED_EARLY },
 		},
 	},
 	{
@@ -109,6 +113,7 @@ static const struct scenario scenarios[] = {
 			{ "without_attribute_beyond_mask_stale", PLAIN, STALE },
 			{ "with_attribute_beyond_mask_refused", ATTRIBUTE, REFUSED },
 			{ "verbs_beyond_mask_refused", REG_MR, REFUSED },
+			{ "verbs_on_demand_refused", REG_ODP, REFUSED_EARLY },
 		},
 	},
 	{
@@ -116,6 +121,7 @@ static const struct scenario scenarios[] = {
 			{ "without_attribute_beyond_mask_stale", PLAIN, STALE },
 			{ "with_attribute_beyond_mask_refused", ATTRIBUTE, REFUSED },
 			{ "verbs_beyond_mask_refused", REG_MR, REFUSED },
+			{ "verbs_on_demand_beyond_mask_refused", REG_ODP, REFUSED },
 		},
 	},
 	{
@@ -214,7 +220,8 @@ static const char *errno_name(int err)
 
 /*
  * After a memory region has been refused, the context goes on: the device still
- * serves it, and another page, if there is one that the device reaches.
+ * serves it, and another page that is pinned, if there is one that the device
+ * reaches.
  */
 static void go_on(const struct scenario *s, struct row *row)
 {
@@ -232,7 +239,7 @@ static void go_on(const struct scenario *s, struct row *row)
 		return;
 	}
 	fill(page, OLD_PATTERN);
-	if (verbs_reg_mr(&verbs, page, &mr)) {
+	if (verbs_reg_mr(&verbs, page, false, &mr)) {
 		problem(row, "after the refusal no page is registered: %s",
 			strerror(errno));
 	} else {
@@ -286,7 +293,7 @@ static void measure(const struct scenario *s, const struct test_case *c,
 		if (unmap_page(&m))
 			problem(row, "unmap failed: %s", strerror(errno));
 		row->sees_after_unmap = look(&page[0]);
-	} else if (c->request == REG_MR) {
+	} else if (by_verbs(c->request)) {
 		go_on(s, row);
 	}
 
@@ -304,7 +311,7 @@ static void judge(const struct test_case *c, struct row *row)
 	enum outcome got = STALE;
 
 	if (!row->mapped)
-		got = REFUSED;
+		got = c->expect == REFUSED_EARLY ? REFUSED_EARLY : REFUSED;
 	else if (row->sees == row->wrote)
 		got = COHERENT;
 
@@ -314,7 +321,7 @@ static void judge(const struct test_case *c, struct row *row)
 		problem(row, "this kernel does not have the attribute");
 
 	if (got != c->expect) {
-		if (got == REFUSED)
+		if (!row->mapped)
 			problem(row, "not mapped: %s",
 				strerror(row->map_errno));
 		else if (got == COHERENT)
@@ -334,10 +341,11 @@ static void judge(const struct test_case *c, struct row *row)
 			problem(row, "stale without a bounce buffer");
 		break;
 	case REFUSED:
+	case REFUSED_EARLY:
 		if (row->map_errno != EOPNOTSUPP)
 			problem(row, "refused with %s, not EOPNOTSUPP",
 				errno_name(row->map_errno));
-		if (have_trace_event && row->events != 1)
+		if (have_trace_event && row->events != (got == REFUSED))
 			problem(row, "%d trace events for one refusal",
 				row->events);
 		break;
@@ -346,7 +354,7 @@ static void judge(const struct test_case *c, struct row *row)
 	if (row->mapped && row->sees_after_unmap != row->wrote)
 		problem(row, "the device's write is lost after unmap");
 	if (row->pool_after != row->pool_before ||
-	    (got == REFUSED && row->pool_mapped != row->pool_before))
+	    (!row->mapped && row->pool_mapped != row->pool_before))
 		problem(row, "the bounce pool is not as it was");
 	if (row->pins_after != row->pins_before)
 		problem(row, "%ld pages stay pinned",
@@ -359,7 +367,7 @@ static void judge(const struct test_case *c, struct row *row)
 
 static const char *verdict(const struct test_case *c, const struct row *row)
 {
-	bool verbs = c->request == REG_MR;
+	bool verbs = by_verbs(c->request);
 
 	if (row->problem[0])
 		return row->problem;
@@ -371,6 +379,7 @@ static const char *verdict(const struct test_case *c, const struct row *row)
 	case STALE:
 		return "corrupt: the process reads old data until unmap";
 	case REFUSED:
+	case REFUSED_EARLY:
 		return verbs ?
 			"refused: nothing left behind, the process goes on" :
 			"refused: nothing mapped, nothing left behind";
@@ -453,7 +462,7 @@ static void case_process(const struct scenario *s, const struct test_case *c,
 		bail_out("/proc/self/pagemap has no physical addresses");
 	if (device_open(c->request))
 		bail_out("%s, which needs QEMU's -device edu",
-			 c->request == REG_MR ? "/dev/infiniband/uverbs0" :
+			 by_verbs(c->request) ? "/dev/infiniband/uverbs0" :
 						"/dev/edu_dma");
 	page = page_get(s->phys_min, s->phys_max);
 	if (!page) {
@@ -463,7 +472,7 @@ static void case_process(const struct scenario *s, const struct test_case *c,
 	}
 	measure(s, c, page, row);
 	munmap(page, page_size);
-	if (c->request == REG_MR && verbs_close(&verbs))
+	if (by_verbs(c->request) && verbs_close(&verbs))
 		problem(row, "closing the context failed: %s", strerror(errno));
 	row->done = true;
 }

@@ -43,7 +43,7 @@ int device_unload(void)
 
 int device_load(enum request request)
 {
-	const char *name = request == REG_MR ? "edu_rdma" : "edu_dma";
+	const char *name = by_verbs(request) ? "edu_rdma" : "edu_dma";
 	char path[32];
 
 	if (loaded && !strcmp(loaded, name))
@@ -57,7 +57,7 @@ int device_load(enum request request)
 
 int device_open(enum request request)
 {
-	if (request == REG_MR)
+	if (by_verbs(request))
 		return verbs_open(&verbs);
 	edu_fd = open("/dev/edu_dma", O_RDWR | O_CLOEXEC);
 	return edu_fd < 0 ? -1 : 0;
@@ -71,8 +71,8 @@ int map_page(struct mapping *m)
 		.attrs = m->request == ATTRIBUTE ? EDU_DMA_REQUIRE_COHERENT : 0,
 	};
 
-	if (m->request == REG_MR) {
-		if (verbs_reg_mr(&verbs, m->page, &m->mr))
+	if (by_verbs(m->request)) {
+		if (verbs_reg_mr(&verbs, m->page, m->request == REG_ODP, &m->mr))
 			return -1;
 		m->phys = phys_of(m->page);
 		m->dma = m->mr.lkey;
@@ -95,7 +95,7 @@ int device_write(const struct mapping *m, __u64 pattern)
 		.id = m->id,
 	};
 
-	if (m->request == REG_MR) {
+	if (by_verbs(m->request)) {
 		verbs_write(&verbs, &m->mr, pattern);
 		return 0;
 	}
@@ -106,7 +106,7 @@ int unmap_page(const struct mapping *m)
 {
 	struct edu_dma_unmap unmap = { .id = m->id };
 
-	if (m->request == REG_MR)
+	if (by_verbs(m->request))
 		return verbs_dereg_mr(&verbs, &m->mr);
 	return ioctl(edu_fd, EDU_DMA_UNMAP, &unmap);
 }

@@ -12,7 +12,7 @@
 #include "verbs.h"
 
 /* How a process asks for a mapping. */
-enum request { PLAIN, ATTRIBUTE, REG_MR };
+enum request { PLAIN, ATTRIBUTE, REG_MR, REG_ODP };
 
 /* A page that is mapped for the device, one way or the other. */
 struct mapping {
@@ -25,8 +25,13 @@ struct mapping {
 	struct verbs_mr mr;
 };
 
-/* The context of REG_MR. */
+/* The context of those that go by verbs. */
 extern struct verbs verbs;
+
+static inline bool by_verbs(enum request request)
+{
+	return request == REG_MR || request == REG_ODP;
+}
 
 int load_module(const char *path);
 

@@ -105,7 +105,7 @@ int verbs_close(struct verbs *v)
 	       dealloc_pd(v) | close(v->async_fd) | close(v->fd);
 }
 
-int verbs_reg_mr(struct verbs *v, __u64 *page, struct verbs_mr *mr)
+int verbs_reg_mr(struct verbs *v, __u64 *page, bool on_demand, struct verbs_mr *mr)
 {
 	struct ib_uverbs_reg_mr_resp resp = { 0 };
 	struct {
@@ -118,7 +118,8 @@ int verbs_reg_mr(struct verbs *v, __u64 *page, struct verbs_mr *mr)
 			.length = page_size,
 			.hca_va = (uintptr_t)page,
 			.pd_handle = v->pd,
-			.access_flags = IB_UVERBS_ACCESS_LOCAL_WRITE,
+			.access_flags = IB_UVERBS_ACCESS_LOCAL_WRITE |
+				(on_demand ? IB_UVERBS_ACCESS_ON_DEMAND : 0),
 		},
 	};
 

@@ -38,8 +38,11 @@ int verbs_open(struct verbs *v);
 /* Give back what verbs_open() took. */
 int verbs_close(struct verbs *v);
 
-/* Register a page (ibv_reg_mr): the device may write to it from now on. */
-int verbs_reg_mr(struct verbs *v, __u64 *page, struct verbs_mr *mr);
+/*
+ * Register a page (ibv_reg_mr): the device may write to it from now on. Pinned, or
+ * for on-demand paging (IBV_ACCESS_ON_DEMAND).
+ */
+int verbs_reg_mr(struct verbs *v, __u64 *page, bool on_demand, struct verbs_mr *mr);
 
 /* Undo verbs_reg_mr(). */
 int verbs_dereg_mr(struct verbs *v, const struct verbs_mr *mr);

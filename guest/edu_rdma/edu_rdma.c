@@ -7,17 +7,23 @@
  * the registration and of nothing else. There are no queue pairs and no
  * completions, so the process polls its memory.
  *
+ * Memory may be registered for on-demand paging, which the device cannot do: the
+ * driver has it fault on all of the region at once, and once more never.
+ *
  * The device checks no keys and writes wherever it is told to. This is for
  * tests, and CAP_SYS_RAWIO is needed to open a context.
  */
 #include <linux/capability.h>
 #include <linux/dma-mapping.h>
+#include <linux/hmm.h>
 #include <linux/iopoll.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/pci.h>
+#include <linux/pci-p2pdma.h>
 #include <linux/slab.h>
 #include <rdma/ib_umem.h>
+#include <rdma/ib_umem_odp.h>
 #include <rdma/ib_verbs.h>
 #include <rdma/uverbs_ioctl.h>
 
@@ -75,6 +81,7 @@ static int edu_query_device(struct ib_device *ibdev,
 	attr->max_mr_size = U32_MAX;
 	attr->max_mr = INT_MAX;
 	attr->max_pd = INT_MAX;
+	attr->kernel_cap_flags = IBK_ON_DEMAND_PAGING;
 	return 0;
 }
 
@@ -160,6 +167,84 @@ static int edu_dealloc_pd(struct ib_pd *pd, struct ib_udata *udata)
 	return 0;
 }
 
+static bool edu_invalidate(struct mmu_interval_notifier *mni,
+			   const struct mmu_notifier_range *range,
+			   unsigned long cur_seq)
+{
+	struct ib_umem_odp *odp = container_of(mni, struct ib_umem_odp,
+					       notifier);
+
+	if (!mmu_notifier_range_blockable(range))
+		return false;
+
+	edu_wait_idle(to_edu(odp->umem.ibdev));
+	mutex_lock(&odp->umem_mutex);
+	mmu_interval_set_seq(mni, cur_seq);
+	ib_umem_odp_unmap_dma_pages(odp, range->start, range->end);
+	mutex_unlock(&odp->umem_mutex);
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops edu_odp_ops = {
+	.invalidate = edu_invalidate,
+};
+
+/* What an HCA does page by page as it comes to them. */
+static int edu_fault(struct edu_mr *mr, struct ib_umem_odp *odp)
+{
+	struct pci_p2pdma_map_state p2pdma_state = {};
+	struct device *dev = odp->umem.ibdev->dma_device;
+	dma_addr_t addr;
+	int ret;
+
+	ret = ib_umem_odp_map_dma_and_lock(odp, odp->umem.address, PAGE_SIZE,
+					   HMM_PFN_WRITE, true);
+	if (ret < 0)
+		return ret;
+	addr = hmm_dma_map_pfn(dev, &odp->map, 0, &p2pdma_state);
+	ret = dma_mapping_error(dev, addr) ? -EOPNOTSUPP : 0;
+	if (!ret) {
+		odp->npages++;
+		mr->ibmr.lkey = addr;
+	}
+	mutex_unlock(&odp->umem_mutex);
+	return ret;
+}
+
+static int edu_reg_odp(struct edu_mr *mr, struct ib_device *ibdev, u64 start,
+		       u64 length, int access)
+{
+	struct ib_umem_odp *odp;
+	int ret;
+
+	if (length != PAGE_SIZE)
+		return -EINVAL;
+	odp = ib_umem_odp_get(ibdev, start, length, access, &edu_odp_ops);
+	if (IS_ERR(odp))
+		return PTR_ERR(odp);
+	mr->umem = &odp->umem;
+	ret = edu_fault(mr, odp);
+	if (ret)
+		ib_umem_odp_release(odp);
+	return ret;
+}
+
+static int edu_reg_pinned(struct edu_mr *mr, struct ib_device *ibdev, u64 start,
+			  u64 length, int access)
+{
+	mr->umem = ib_umem_get_va(ibdev, start, length, access);
+	if (IS_ERR(mr->umem))
+		return PTR_ERR(mr->umem);
+
+	/* An address for a key does not cover more than one stretch. */
+	if (mr->umem->sgt_append.sgt.nents != 1) {
+		ib_umem_release(mr->umem);
+		return -EINVAL;
+	}
+	mr->ibmr.lkey = ib_umem_start_dma_addr(mr->umem);
+	return 0;
+}
+
 static struct ib_mr *edu_reg_user_mr(struct ib_pd *pd, u64 start, u64 length,
 				     u64 virt_addr, int access,
 				     struct ib_dmah *dmah,
@@ -175,27 +260,16 @@ static struct ib_mr *edu_reg_user_mr(struct ib_pd *pd, u64 start, u64 length,
 	if (!mr)
 		return ERR_PTR(-ENOMEM);
 
-	mr->umem = ib_umem_get_va(pd->device, start, length, access);
-	if (IS_ERR(mr->umem)) {
-		ret = PTR_ERR(mr->umem);
-		goto err_free;
+	if (access & IB_ACCESS_ON_DEMAND)
+		ret = edu_reg_odp(mr, pd->device, start, length, access);
+	else
+		ret = edu_reg_pinned(mr, pd->device, start, length, access);
+	if (ret) {
+		kfree(mr);
+		return ERR_PTR(ret);
 	}
-
-	/* An address for a key does not cover more than one stretch. */
-	if (mr->umem->sgt_append.sgt.nents != 1) {
-		ret = -EINVAL;
-		goto err_release;
-	}
-
-	mr->ibmr.lkey = ib_umem_start_dma_addr(mr->umem);
 	mr->ibmr.rkey = mr->ibmr.lkey;
 	return &mr->ibmr;
-
-err_release:
-	ib_umem_release(mr->umem);
-err_free:
-	kfree(mr);
-	return ERR_PTR(ret);
 }
 
 static int edu_dereg_mr(struct ib_mr *ibmr, struct ib_udata *udata)
