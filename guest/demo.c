@@ -129,6 +129,7 @@ static const struct scenario scenarios[] = {
 			{ "without_attribute_private_stale", PLAIN, STALE },
 			{ "with_attribute_private_refused", ATTRIBUTE, REFUSED },
 			{ "verbs_private_refused", REG_MR, REFUSED },
+			{ "verbs_on_demand_private_refused", REG_ODP, REFUSED },
 		},
 	},
 };
