@@ -3,7 +3,7 @@
 
 from collections.abc import Iterator
 
-from . import commands, model, packages, process, results, runner, ui
+from . import commands, model, packages, process, results, runner, soak, ui
 from .boot import kernel
 from .errors import APPLY, BUILD, PASS, STYLE, USAGE, LabError
 from .gates import Finding, boot, complaints, expected, harness, lint, series
@@ -89,6 +89,7 @@ def _boots(plan, cells, full, pin, options) -> Iterator[Finding]:
     if full:
         yield Finding("docs/coverage.md is what ./lab coverage writes", coverage.outdated(
             plan, [outcome for outcome in outcomes if outcome.suites and outcome.ok]), STYLE)
+        yield from _soaked(plan, options)
         yield Finding("docs/routes.md is what ./lab compare writes", compare.outdated(
             plan, [outcome for outcome in outcomes if outcome.suites
                    and plan.kernel_of(plan.cells[outcome.cell]).compare], options), STYLE)
@@ -99,6 +100,14 @@ def _built(name, made):
         return Finding(f"kernel {name}", str(made), made.status)
     said = kernel.warnings(made)
     return Finding(f"kernel {name} builds from the series", said[0] if said else "", BUILD)
+
+
+def _soaked(plan, options) -> Iterator[Finding]:
+    cells = [cell for cell in plan.cells.values() if cell.soak]
+    if cells:
+        requests = soak.Requests(soak.any_seed(), soak.SHORT)
+        done = soak.soak(plan, cells, requests, 0, options)
+        yield Finding(str(done), "" if done.passed() else "not what they promise")
 
 
 def _booted(outcome: results.Outcome, pin: bool) -> Iterator[Finding]:

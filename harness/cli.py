@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional, Sequence
 
 from . import (bisect, check, commands, doctor, model, paths, process, results, send,
-               toml, ui)
+               soak, toml, ui)
 from .boot import kernel
 from .reports import bench, compare, coverage, demo, mainline
 from .source import mails, sent, trees
@@ -89,6 +89,13 @@ def _bench(args):
 def _send(args):
     return send.run(args.name, args.really, args.reroll, args.changes, args.fate,
                     args.abandon)
+
+
+def _soak(args):
+    requests = soak.Requests(args.seed, args.requests, args.first)
+    if args.first >= args.requests:
+        raise LabError(f"--first {args.first}: there are {args.requests} requests", USAGE)
+    return soak.run(args.cell, requests, args.minutes, commands.options(args))
 
 
 def _doctor(_args):
@@ -200,6 +207,16 @@ def _commands(add: Callable) -> None:
         _JSON,
         _option("--filter", metavar="GLOB", help="suites or suite.case to run"),
         _option("cell", nargs="*", help="default: all that have suites"))
+    add(_soak, "make random requests on many kernels, another seed each boot", *_RUN,
+        _option("cell", nargs="*", help="default: those with soak in matrix.toml"),
+        _option("--requests", type=positive, default=soak.LONG, metavar="N",
+                help="how many, in all boots (default: %(default)s)"),
+        _option("--seed", type=positive, default=soak.any_seed(), metavar="S",
+                help="of the first boot, the next has S + 1 (default: another each time)"),
+        _option("--first", type=int, default=0, metavar="K",
+                help="leave out that many requests of each boot at the beginning"),
+        _option("--minutes", type=positive, default=0, metavar="M",
+                help="begin no more after that"))
     add(_mainline, "test each patch of mainline/, write docs/mainline.md", *_RUN)
     add(_compare, "run the suites on stock too, write docs/routes.md", *_RUN,
         _option("cell", nargs="*", help="default: all that have suites; only "

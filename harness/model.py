@@ -172,6 +172,7 @@ class Cell:
     bench: str = ""                             # kunit.filter_glob, instructions counted
     timeout: int = 120                          # seconds
     quick: bool = False                         # part of ./lab check and demo
+    soak: int = 0                               # requests of a case in ./lab soak
 
     @property
     def mebibytes(self) -> int:
@@ -236,6 +237,8 @@ def _conflict(entry: Any, matrix: Matrix) -> str:
             return f"there is no kernel.{entry.kernel}"
         if not re.fullmatch(r"[1-9]\d*[MG]", entry.memory) or min(entry.timeout, entry.cpus) < 1:
             return "memory is like 512M or 5G, cpus and timeout above 0"
+        if entry.soak and not entry.suites or entry.soak < 0:
+            return "soak, above 0, is for cells with suites"
         purposes = map(bool, (entry.suites, entry.demo, entry.bench))
         if sum(purposes) != 1 or entry.demo not in ("", *DEMOS):
             return f"wants either suites, bench or demo (one of {', '.join(DEMOS)})"
