@@ -16,13 +16,14 @@ from . import commands, model, results, runner, ui
 from .errors import FAILED, PASS, USAGE, LabError
 
 CASES = "*.*_random*"           # the randomised test cases, a kunit.filter_glob
-MODULES = ("dma_direct_kunit", "dma_iommu_kunit", "xen_swiotlb_kunit", "ib_umem_kunit")
+MODULES = ("dma_direct_kunit", "dma_iommu_kunit", "dma_p2p_kunit", "xen_swiotlb_kunit",
+           "ib_umem_kunit")
 LONG = 10_000_000               # requests of ./lab soak
 SHORT = 1_000_000               # those of ./lab check --full
 _BOOT = 10_000                  # requests of a case in a boot of a cell without soak
 
 _MADE = re.compile(r": random: (\d+) made\b")
-_NOISE = re.compile(r": (route|random): |requests, seed|speed: |FAILED at|^1\.\.\d+$")
+_NOISE = re.compile(r": (route|random): |requests, seed|speed: |FAILED at")
 _FAILED = re.compile(r"(?<![.\w])random_seed=\d+ random_first=\d+ random_requests=(\d+)")
 
 
@@ -101,7 +102,7 @@ class Soak:
 
     def __str__(self) -> str:
         return (f"soak: {self.made} requests, {self.violations} violations, {self.leaks} "
-                f"leaks, {len(self.cells)} boots of {len(self.kernels)} kernels, "
+                f"leaks, {len(self.cells)} cells, {len(self.kernels)} kernels, "
                 f"{round(self.seconds() / 60)} min")
 
 
@@ -230,4 +231,5 @@ def _said(outcome: results.Outcome) -> list[str]:
     """What the tests of a boot say of the request that failed."""
     said = [line.strip() for case in results.ktap(outcome.console) if not case.ok
             for line in case.said]
-    return [re.sub(r"^# \w+: ", "", line) for line in said if not _NOISE.search(line)]
+    return [re.sub(r"^# \w+: ", "", line) for line in said if _FAILED.search(line)
+            or line.startswith(("# ", "leak: ")) and not _NOISE.search(line)]

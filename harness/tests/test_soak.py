@@ -77,7 +77,7 @@ class Soak(Lab):
             self.guest(cell)
         status, out, err = self.lab("soak", "--requests", "2000", "--seed", "7", "-j1")
         self.assertEqual((status, out), (PASS, [
-            "soak: 2000 requests, 0 violations, 0 leaks, 2 boots of 2 kernels, 0 min"]))
+            "soak: 2000 requests, 0 violations, 0 leaks, 2 cells, 2 kernels, 0 min"]))
         self.assertIn("soak: 800 of 2000 requests", "\n".join(err))
         boots = [" ".join(argv) for argv in self.boots()]
         for seed, boot in zip(range(7, 12), boots):
@@ -99,7 +99,7 @@ class Soak(Lab):
                 "        segment 0: 0x1000 + 8",
                 "        refusals is 0, not 1: random_seed=5 random_first=102 "
                 "random_requests=103",
-                "soak: 0 requests, 1 violations, 0 leaks, 1 boots of 1 kernels, 0 min"]))
+                "soak: 0 requests, 1 violations, 0 leaks, 1 cells, 1 kernels, 0 min"]))
         for line in (out[2], out[4]):
             words = line.split("./lab ")[1].split()
             self.assertEqual(self.lab(*words)[0], FAILED)
