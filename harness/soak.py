@@ -21,9 +21,10 @@ MODULES = ("dma_direct_kunit", "dma_iommu_kunit", "dma_p2p_kunit", "xen_swiotlb_
 LONG = 10_000_000               # requests of ./lab soak
 SHORT = 1_000_000               # those of ./lab check --full
 _BOOT = 10_000                  # requests of a case in a boot of a cell without soak
+_MOST = 7                       # randomised cases that a boot has
 
 _MADE = re.compile(r": random: (\d+) made\b")
-_NOISE = re.compile(r": (route|random): |requests, seed|speed: |FAILED at")
+_NOISE = re.compile(r"# module: |: (route|random): |requests, seed|speed: |FAILED at")
 _FAILED = re.compile(r"(?<![.\w])random_seed=\d+ random_first=\d+ random_requests=(\d+)")
 
 
@@ -154,9 +155,17 @@ def _round(cells: list[model.Cell], requests: Requests, number: int,
     for turn, (place, cell) in itertools.product(range(number, number + rounds),
                                                  enumerate(cells)):
         made = Requests(requests.seed + (turn - 1) * len(cells) + place,
-                        min(requests.end, requests.first + (cell.soak or _BOOT)),
-                        requests.first)
+                        requests.first + _share(cell, cells, requests), requests.first)
         yield runner.Job(made.cell(cell), number=turn), made
+
+
+def _share(cell: model.Cell, cells: list[model.Cell], requests: Requests) -> int:
+    """How many requests a case makes in a boot of `cell`: not so many that all are made
+    before each of `cells` has been booted."""
+    wanted, most = requests.end - requests.first, cell.soak or _BOOT
+    if len(cells) > 1:
+        wanted = wanted * most // sum(each.soak or _BOOT for each in cells) // _MOST
+    return max(1, min(wanted, most))
 
 
 def _boots(plan: model.Matrix, cells: list[model.Cell], requests: Requests, done: Soak,

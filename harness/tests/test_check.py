@@ -80,6 +80,17 @@ class Check(Lab):
         self.assertEqual(failed[1:], ["FAIL  docs/routes.md is what ./lab compare writes: "
                                       "it differs"])
 
+    def test_soak(self):
+        """It is part of --full, and fails it."""
+        (self.root / "matrix.toml").write_text(self.MATRIX.replace(
+            'suites = "dma*"', 'suites = "dma*"\nsoak = 5'))
+        self.console("one", ktap("ok a", "not ok b"))
+        with mock.patch.object(compare, "outdated", return_value=""):
+            status, failed = self.failed("--full", "--only", "boots")
+        self.assertEqual(status, FAILED)
+        self.assertIn("FAIL  soak: 0 requests, 1 violations, 0 leaks, 1 cells, 1 kernels, "
+                      "0 min: not what they promise", failed)
+
     def test_only(self):
         status, out = self.check("--only", "lint, mails")
         self.assertEqual((status, out[-1]), (PASS, "7 passed, 0 failed"))
