@@ -22,6 +22,8 @@ LONG = 10_000_000               # requests of ./lab soak
 SHORT = 1_000_000               # those of ./lab check --full
 _BOOT = 10_000                  # requests of a case in a boot of a cell without soak
 _MOST = 7                       # randomised cases that a boot has
+_CPUS = 4                       # one for each thread of those that have threads
+_TIMEOUT = 600                  # seconds
 
 _MADE = re.compile(r": random: (\d+) made\b")
 _NOISE = re.compile(r"# module: |: (route|random): |requests, seed|speed: |FAILED at")
@@ -43,11 +45,14 @@ class Requests:
     first: int = 0
 
     def cell(self, cell: model.Cell, suites: str = CASES) -> model.Cell:
-        """`cell` with kernel arguments that make `suites` make these requests."""
+        """`cell` with kernel arguments that make `suites` make these requests, and CPUs
+        for all their threads."""
         values = {"seed": self.seed, "first": self.first, "requests": self.end}
-        return dataclasses.replace(cell, suites=suites, args=[
-            *cell.args, *(f"{module}.random_{key}={value}"
-                          for module in MODULES for key, value in values.items())])
+        return dataclasses.replace(
+            cell, suites=suites, cpus=max(cell.cpus, _CPUS),
+            timeout=max(cell.timeout, _TIMEOUT), args=[
+                *cell.args, *(f"{module}.random_{key}={value}"
+                              for module in MODULES for key, value in values.items())])
 
     def command(self, cell: str) -> str:
         """The command that makes them on that cell."""

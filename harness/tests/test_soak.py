@@ -86,6 +86,7 @@ class Soak(Lab):
                 self.assertIn(f"{module}.random_seed={seed} {module}.random_first=0 "
                               f"{module}.random_requests=142", boot)
             self.assertIn(f"kunit.filter_glob={soak.CASES} ", boot)
+            self.assertIn("-smp 4 ", boot)
         self.assertEqual(self.built(), [("series", "k"), ("series", "other")])
 
     def test_failure(self):
