@@ -55,7 +55,8 @@ def _packages():
     """A row for each group of packages that kernels and cells of matrix.toml take."""
     plan, obstacle = model.load(), packages.installer()[1]
     used = {"style", *packages.for_cells(plan.cells.values(), plan),
-            *(kernel.arch for kernel in plan.kernels.values())}
+            *(group for kernel in plan.kernels.values()
+              for group in packages.compilers(kernel))}
     for group, wanted in packages.GROUPS.items():
         if group not in used or not wanted:     # this machine's compiler is in "build"
             continue

@@ -13,6 +13,7 @@ from . import paths, toml
 from .errors import USAGE, LabError
 
 DEMOS = ("plain", "force", "beyond", "xen", "realm", "virtio", "pingpong", "busy", "shell")
+COMPILERS = ("clang-19",)       # that a kernel may ask for, packages of Debian
 COVER = "0000-cover-letter.patch"
 ROWS = DEMOS[:5]                # those with rows for the table of ./lab demo
 
@@ -138,6 +139,7 @@ class Kernel:
     alone: bool = False                         # without those of the suites
     compare: bool = True                        # part of ./lab compare
     make: list[str] = field(default_factory=list)       # more options of make
+    compiler: str = ""                          # another one than its Arch's gcc
 
     @property
     def target(self) -> Arch:
@@ -231,6 +233,8 @@ def _conflict(entry: Any, matrix: Matrix) -> str:
     if isinstance(entry, Kernel):
         if entry.arch not in ARCHES:
             return f"arch is one of {', '.join(ARCHES)}"
+        if entry.compiler not in ("", *COMPILERS):
+            return f"compiler is one of {', '.join(COMPILERS)}, or left out"
         files = entry.configs()
     else:
         if entry.kernel not in matrix.kernels:

@@ -6,7 +6,7 @@ import shutil
 from typing import Iterable
 
 from . import paths, process, ui
-from .model import ARCHES, Cell, Matrix
+from .model import ARCHES, COMPILERS, Cell, Kernel, Matrix
 from .errors import ENVIRONMENT, LabError
 
 # {group: {package: its programs that the lab calls}}
@@ -19,6 +19,7 @@ GROUPS = {
     **{arch.name: {package: program for package, program in arch.packages().items()
                    if package != arch.emulator} for arch in ARCHES.values()},
     **{f"qemu-{arch.name}": {arch.emulator: arch.qemu} for arch in ARCHES.values()},
+    **{name: {name: name} for name in COMPILERS},
     "guest": {"libc6-dev": "", "busybox-static": "busybox"},
     "overlay": {"device-tree-compiler": "dtc fdtoverlay"},
     "sparse": {"sparse": "sparse"},
@@ -33,12 +34,17 @@ _PROGRAMS = {program: package for group in GROUPS.values()
 _updated = False
 
 
+def compilers(kernel: Kernel) -> list[str]:
+    """The groups of packages that compile `kernel`."""
+    return [kernel.arch, *filter(None, [kernel.compiler])]
+
+
 def for_cells(cells: Iterable[Cell], matrix: Matrix) -> tuple[str, ...]:
     """The groups of packages that it takes to build and to boot `cells`."""
     groups = ["source", "build"]
     for cell in cells:
-        arch = matrix.kernel_of(cell).arch
-        groups += [arch, f"qemu-{arch}"]
+        kernel = matrix.kernel_of(cell)
+        groups += [*compilers(kernel), f"qemu-{kernel.arch}"]
         groups += ["guest"] * bool(cell.demo or cell.bench)
         groups += ["overlay"] * bool(cell.overlay)
     return tuple(dict.fromkeys(groups))

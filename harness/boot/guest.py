@@ -114,7 +114,7 @@ def _demo(built, work, root, log):
     for name in MODULES:
         _run(["make", "-C", built.source, f"O={built.dir}",
               f"ARCH={target.name}", f"CROSS_COMPILE={target.cross}",
-              f"M={work / name}", *kernel.make_options(target), "modules"], log)
+              f"M={work / name}", *kernel.make_options(built.kernel), "modules"], log)
         shutil.copyfile(work / name / f"{name}.ko", root / f"{name}.ko")
 
 

@@ -62,9 +62,9 @@ class Build:
                 *args]
 
 
-def make_options(arch):
-    """The options with which every make for `arch` is called."""
-    return [f"CC=ccache {arch.compiler}"]
+def make_options(kernel):
+    """The options with which every make for `kernel` is called."""
+    return [f"CC=ccache {kernel.compiler or kernel.target.compiler}"]
 
 
 def environment():
@@ -92,7 +92,7 @@ def build(kernel, name="series"):
     LabError BUILD with the first error of the compiler, and those of the tree and
     of packages.need().
     """
-    packages.need("build", kernel.arch)
+    packages.need("build", *packages.compilers(kernel))
     trees.tree(name)
     made = at(kernel, name)
     with paths.lock(made.name):
@@ -120,7 +120,7 @@ def complaints(made, files):
                if (made.dir / file.with_suffix(".o")).exists()]
     done = process.run(
         ["make", "-k", "-s", f"-j{packages.jobs() + 1}", f"O={made.dir}", f"ARCH={made.kernel.arch}",
-         f"CROSS_COMPILE={made.kernel.target.cross}", *make_options(made.kernel.target),
+         f"CROSS_COMPILE={made.kernel.target.cross}", *make_options(made.kernel),
          "W=1", "C=1", f"CHECK={_SPARSE}", *objects],
         cwd=made.source, env=environment(), log=made.dir / "lab-complaints.log")
     said = re.findall(r"^.*: (?:warning|error): .*$", done.stdout, re.M)
@@ -139,7 +139,7 @@ def _build(made, what):
                      f"--jobs={packages.jobs() + 1}", f"--cross_compile={target.cross}",
                      *(f"--kunitconfig={config}" for config in configs),
                      *(f"--make_options={option}" for option in
-                       [*make_options(target), *made.kernel.make]))
+                       [*make_options(made.kernel), *made.kernel.make]))
     with ui.step(what):
         done = process.run(cmd, cwd=made.source, env=environment(), log=output)
     if done.returncode:

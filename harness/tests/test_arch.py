@@ -21,16 +21,18 @@ def host(machine):
 
 class Arches(Sandbox):
     def test_at_home_and_abroad(self):
-        arm = ARCHES["arm64"]
+        arm, arm_kernel = ARCHES["arm64"], model.Kernel("k", "arm64")
         with host("aarch64"):
             self.assertEqual((arm.compiler, [*arm.packages()]),
                              ("gcc", ["qemu-system-arm"]))
-            self.assertEqual(kernel.make_options(arm), ["CC=ccache gcc"])
+            self.assertEqual(kernel.make_options(arm_kernel), ["CC=ccache gcc"])
         with host("x86_64"):
-            self.assertEqual(kernel.make_options(arm),
+            self.assertEqual(kernel.make_options(arm_kernel),
                              ["CC=ccache aarch64-linux-gnu-gcc"])
             self.assertEqual([*arm.packages()], [
                 "qemu-system-arm", "gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"])
+        arm_kernel.compiler = "clang-19"
+        self.assertEqual(kernel.make_options(arm_kernel), ["CC=ccache clang-19"])
         with host("aarch64"):
             self.assertEqual([*ARCHES["x86_64"].packages()][1:],
                              ["gcc-x86-64-linux-gnu", "libc6-dev-amd64-cross"])

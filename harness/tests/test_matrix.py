@@ -60,6 +60,8 @@ class Matrix(Sandbox):
         self.refused('kernel = "x86_64"', 'kernel = "riscv"', "cell.plain",
                      "no kernel.riscv")
         self.refused('["slim"]', '["slim", "fat"]', "kernel.x86_64", "configs/fat.config")
+        self.refused('arch = "x86_64"', 'arch = "x86_64"\ncompiler = "tcc"', "kernel.x86_64",
+                     "compiler is one of clang-19")
         self.refused('what = "a"', 'what = "a"\noverlay = "none"', "cell.plain",
                      "configs/none.dtso")
 
