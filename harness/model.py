@@ -169,6 +169,7 @@ class Cell:
     xen: list[str] = field(default_factory=list)        # of a Xen with this as dom0
     realm: bool = False                         # beneath the monitor of guest/realm
     suites: str = ""                            # kunit.filter_glob
+    modules: bool = False                       # which load and unload these
     demo: str = ""                              # demo= of guest/demo.c
     events: bool = False                        # QEMU under harness/boot/events.py
     bench: str = ""                             # kunit.filter_glob, instructions counted
@@ -246,6 +247,8 @@ def _conflict(entry: Any, matrix: Matrix) -> str:
         purposes = map(bool, (entry.suites, entry.demo, entry.bench))
         if sum(purposes) != 1 or entry.demo not in ("", *DEMOS):
             return f"wants either suites, bench or demo (one of {', '.join(DEMOS)})"
+        if entry.modules and not entry.suites:
+            return "modules are for suites"
         files = [entry.overlay_source()] if entry.overlay else []
     return next((f"there is no configs/{file.name}" for file in files
                  if not file.exists()), "")

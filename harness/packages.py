@@ -45,7 +45,7 @@ def for_cells(cells: Iterable[Cell], matrix: Matrix) -> tuple[str, ...]:
     for cell in cells:
         kernel = matrix.kernel_of(cell)
         groups += [*compilers(kernel), f"qemu-{kernel.arch}"]
-        groups += ["guest"] * bool(cell.demo or cell.bench)
+        groups += ["guest"] * bool(cell.demo or cell.bench or cell.modules)
         groups += ["overlay"] * bool(cell.overlay)
     return tuple(dict.fromkeys(groups))
 

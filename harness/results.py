@@ -25,6 +25,7 @@ _SPLAT = re.compile(
     r"\bKernel panic - not syncing|\bOops: |INFO: (task|rcu|possible|trying)|"
     r"DMA-API: .*(device driver|cacheline tracking|exceeded \d+ overlapping)")
 _STATUS = {"PASS": "passed", "SKIP": "skipped"}
+_ORDER = {"PASS": 0, "SKIP": 1}                 # those that fail come last
 _KTAP = re.compile(r"(?P<indent> *)(?:# Subtest: (?P<group>.+)|(?P<ok>ok|not ok) \d+ "
                    r"(?P<name>.+?)(?: # SKIP ?(?P<why>.*))?)")
 _FAILED = re.compile(r"# .*: (?:EXPECTATION|ASSERTION) FAILED at (\S+)$")
@@ -172,7 +173,7 @@ def judge(outcome: Outcome, error: str = "") -> None:
 
 def cases(directory: Path) -> dict:
     """{names of suite, case and parameter: PASS, FAIL, SKIP or ERROR} of a boot, as
-    kunit.py says; empty if it got nothing to read."""
+    kunit.py says; empty if it got nothing to read. Of what ran twice, the worst."""
     def walk(group, names):
         for case in group.get("test_cases", []):
             yield (*names, case["name"]), case["status"]
@@ -180,7 +181,8 @@ def cases(directory: Path) -> dict:
             yield from walk(sub, (*names, sub["name"]))
 
     report = directory / "results.json"
-    return dict(walk(json.loads(report.read_text("utf-8")), ())) if report.exists() else {}
+    found = walk(json.loads(report.read_text("utf-8")), ()) if report.exists() else ()
+    return dict(sorted(found, key=lambda case: _ORDER.get(case[1], len(_ORDER))))
 
 
 class Case(NamedTuple):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A boot: QEMU is started, kunit.py reads what comes out, and all of it is kept."""
 
+import itertools
+import re
 import shlex
 import shutil
 import sys
@@ -44,6 +46,8 @@ def boot(cell: Cell, build: Build, directory: Path) -> results.Outcome:
         # Dom0 and Xen both put CR before LF. kunit.py takes the first for the end of
         # a line and the empty line that follows for the end of a subtest.
         paths.replace(console, console.read_bytes().replace(b"\r\r\n", b"\r\n"))
+    if cell.modules and console.exists():
+        paths.replace(console, _joined(console.read_bytes()))
     _parse(build, directory)
     results.judge(outcome, error)
     results.save(outcome, command)
@@ -66,6 +70,8 @@ def argv(cell: Cell, build: Build, directory: Path, args: Optional[list] = None,
             initrd = guest.initramfs(build, cell.demo)
         elif cell.bench:
             args, initrd = [f"kunit.filter_glob={cell.bench}"], guest.witness(build)
+        elif cell.modules:
+            args, initrd = [f"kunit.filter_glob={cell.suites}"], guest.modules(build)
         else:
             args = [f"kunit.filter_glob={cell.suites}", "kunit_shutdown=reboot"]
     machine, args = qemu.hardware(cell, build, directory), [*args, *cell.args]
@@ -80,6 +86,16 @@ def argv(cell: Cell, build: Build, directory: Path, args: Optional[list] = None,
     command = qemu.command(arch, build.image, machine=machine, args=args, initrd=initrd,
                            accelerator=accelerator)
     return [sys.executable, events.__file__, *command] if cell.events else command
+
+
+def _joined(console: bytes) -> bytes:
+    """The `console` with all its KTAP reports made one: kunit.py reads no more."""
+    begin, *reports = re.split(rb"^KTAP version 1\r?\n1\.\.(\d+)\r?\n", console,
+                               flags=re.M)
+    plan, numbers = sum(map(int, reports[::2])), itertools.count(1)
+    return begin + b"KTAP version 1\n1..%d\n" % plan + re.sub(
+        rb"^(ok|not ok) \d+ ", lambda found: b"%b %d " % (found[1], next(numbers)),
+        b"".join(reports[1::2]), flags=re.M)
 
 
 def _parse(build: Build, directory: Path) -> None:

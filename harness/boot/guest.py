@@ -4,6 +4,8 @@
 That of the demo is guest/*.c, with the modules that it loads; that of a benchmark
 guest/benchmark/, with the kernel's own benchmark of tools/dma. guest/realm/ runs
 beneath a guest, as the firmware of its machine.
+guest/benchmark/, with the kernel's own benchmark of tools/dma; that of suites which
+are modules guest/modules/, with these.
 """
 
 import os
@@ -80,11 +82,21 @@ def monitor(built: kernel.Build) -> Monitor:
 
 
 def _archive(built, name, fill):
+def modules(built: kernel.Build) -> Path:
+    """Build what loads the suites of the kernel `built`, which are modules; the path of
+    the archive.
+
+    LabError BUILD if guest/ does not compile.
+    """
+    return _archive(built, "suites", _modules, *_suites(built))
+
+
+def _archive(built, name, fill, *made):
     packages.need("build", "guest")
     work, log = built.dir / "guest", built.dir / "lab-guest.log"
     archive, root = work / f"{name}.cpio", work / name
     with paths.lock(built.name):
-        inputs = [built.image]
+        inputs = [built.image, *made]
         for source in sorted(path for path in SOURCE.rglob("*") if path.is_file()):
             inputs.append(work / source.relative_to(SOURCE))
             paths.replace(inputs[-1], source.read_bytes())
@@ -125,6 +137,19 @@ def _witness(built, work, root, log):
     _compile(built, [work / "benchmark/bench.c"], root / "init", log, "-Wextra", "-Werror")
     _compile(built, [built.source / "tools/dma/dma_map_benchmark.c"],
              root / "dma_map_benchmark", log, f"-I{work / 'include'}")
+
+
+def _suites(built):
+    """The modules of KUnit and the suites."""
+    return [(built.dir / name).with_suffix(".ko")
+            for name in (built.dir / "modules.order").read_text("utf-8").split()
+            if name.endswith("kunit.o")]
+
+
+def _modules(built, work, root, log):
+    _compile(built, [work / "modules/load.c"], root / "init", log, "-Wextra", "-Werror")
+    for module in _suites(built):
+        shutil.copyfile(module, root / module.name)
 
 
 def _run(cmd, log):

@@ -20,7 +20,7 @@ from harness.source import trees
 from harness.errors import BOOT, BUILD, ENVIRONMENT, INTERRUPTED, USAGE
 from harness.model import Cell, Kernel
 from harness.tests import Sandbox, hear_interrupts
-from harness.tests.lab import Lab, option
+from harness.tests.lab import Lab, ktap, option
 from harness.tests.test_process import running, until
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -167,6 +167,24 @@ class Cells(Machine):
                          ["-chardev", "-mon", "chardev=monitor,mode=control"])
         self.assertIn(f"{sys.executable} {events.__file__} qemu-system-x86_64 ",
                       (self.where / "command").read_text())
+
+    def test_modules(self):
+        """Their reports are judged as one, and of a case that ran twice the worst."""
+        paths.replace(self.built.dir / "modules.order", b"")
+        self.console("default", "KTAP version 1\n1..1\n" + ktap("not ok a", "ok b # SKIP no")
+                     + ktap("ok a", "ok b") + ktap("ok x_kunit", suite="modules")[22:])
+        outcome = boots.boot(Cell("c", "", "k", suites="dma*", modules=True), self.built,
+                             self.where)
+        self.assertEqual((str(outcome), outcome.failures), (
+            "1 passed, 1 failed, 1 skipped",
+            ["dma_direct.a: Expected x == 1, but x == 0 (0x0) at kernel/dma/a.c:1"]))
+        console = outcome.console
+        self.assertEqual(console.count("\nKTAP version"), 0)
+        self.assertTrue(console.startswith("KTAP version 1\n1..3\n"))
+        for line in ("ok 1 dma_direct", "ok 2 dma_direct", "ok 3 modules"):
+            self.assertIn(f"\n{line}\n", console)
+        self.assertEqual(option(self.args(), "-initrd"),
+                         str(self.built.dir / "guest/suites.cpio"))
 
     def test_bench(self):
         """KVM cannot count instructions."""
@@ -445,6 +463,17 @@ class Guest(Machine):
                       f"{archive.stat().st_size}", argv[argv.index("-append") + 1])
         self.assertEqual(flash.stat().st_size, 64 << 20)
         self.assertTrue(flash.read_bytes().startswith(b"flash\n"))
+    def test_modules(self):
+        """They are those of the last build, though it made no new kernel."""
+        paths.replace(self.built.dir / "modules.order", b"a/kunit.o\na/x_kunit.o\na/b.o\n")
+        for name in ("kunit", "x_kunit", "b", "old_kunit"):
+            paths.replace(self.built.dir / f"a/{name}.ko", b"")
+        self.assertEqual(self.files(guest.modules), [
+            "bin", "dev", "init", "kunit.ko", "proc", "sys", "x_kunit.ko"])
+        paths.replace(self.built.dir / "a/x_kunit.ko", b"new")
+        os.utime(self.built.dir / "a/x_kunit.ko", (3e9, 3e9))
+        guest.modules(self.built)
+        self.assertEqual((self.built.dir / "guest/suites/x_kunit.ko").read_bytes(), b"new")
 
     def test_made_only_when_it_has_to_be(self):
         self.files()

@@ -97,6 +97,7 @@ class Matrix(Sandbox):
         for text in (both, both.replace("demo", "bench"), "", 'demo = "unheard-of"'):
             self.refused('suites = "dma*"', text, "cell.plain",
                          "either suites, bench or demo")
+        self.refused('what = "c"', 'what = "c"\nmodules = true', "demo-force", "for suites")
 
     def test_pick(self):
         plan = self.load()

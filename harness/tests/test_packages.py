@@ -141,6 +141,7 @@ class Need(Sandbox):
         self.assertEqual(groups("arm64", suites="*", overlay="pool")[4:], ("overlay",))
         self.assertEqual(groups("x86_64", demo="plain")[4:], ("guest",))
         self.assertEqual(groups("x86_64", bench="*")[4:], ("guest",))
+        self.assertEqual(groups("x86_64", suites="*", modules=True)[4:], ("guest",))
         kernels["arm64"].compiler = "clang-19"
         self.assertEqual(groups("arm64")[2:], ("arm64", "clang-19", "qemu-arm64"))
         self.assertTrue({*packages.GROUPS} > {*groups("arm64", demo="x", overlay="y")})
