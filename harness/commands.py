@@ -113,6 +113,8 @@ def shell(args: argparse.Namespace) -> int:
     if len(chosen) != 1:
         raise LabError(f"{args.cell} names {len(chosen)} cells, a shell wants one", USAGE)
     cell = chosen[0]
+    if not plan.kernel_of(cell).target.qemu:
+        raise LabError(f"{cell.name} runs without QEMU: no shell in it", USAGE)
     packages.need("guest", *packages.for_cells([cell], plan))
     build = kernel.build(plan.kernel_of(cell), args.tree)
     cell = dataclasses.replace(cell, suites="", demo="shell",

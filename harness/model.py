@@ -20,7 +20,8 @@ ROWS = DEMOS[:5]                # those with rows for the table of ./lab demo
 
 @dataclass(frozen=True)
 class Arch:
-    """An architecture under the name that make and kunit.py have for it.
+    """An architecture under the name that make and kunit.py have for it. The kernel of
+    one without QEMU is a program of this machine.
 
     qemu, image, console and options repeat tools/testing/kunit/qemu_configs/, for list
     and doctor have no tree to ask; a test compares them with those of a tree.
@@ -34,12 +35,12 @@ class Arch:
     emulator: str               # the package of that
     image: str                  # what QEMU boots, in the build directory
     console: str                # the kernel argument that names it
-    options: tuple[str, ...]    # of QEMU
+    options: tuple[str, ...]    # of QEMU, or of the program
 
     @property
     def native(self) -> bool:
         """Whether this machine is one."""
-        return os.uname().machine == self.uname
+        return not self.qemu or os.uname().machine == self.uname
 
     @property
     def cross(self) -> str:
@@ -54,7 +55,7 @@ class Arch:
     def packages(self) -> dict[str, str]:
         """{package: program} of what it takes and others do not; '' for a library."""
         if self.native:
-            return {self.emulator: self.qemu}
+            return {self.emulator: self.qemu} if self.qemu else {}
         return {self.emulator: self.qemu,
                 f"gcc-{self.prefix[:-1].replace('_', '-')}": self.compiler,
                 f"libc6-dev-{self.debian}-cross": ""}
@@ -79,6 +80,8 @@ ARCHES = {arch.name: arch for arch in (
     Arch(name="sparc64", uname="sparc64", debian="sparc64", prefix="sparc64-linux-gnu-",
          qemu="qemu-system-sparc64", emulator="qemu-system-sparc",
          image="arch/sparc/boot/image", console="console=ttyS0", options=()),
+    Arch(name="um", uname="", debian="", prefix="", qemu="", emulator="",
+         image="linux", console="console=tty", options=("kunit_shutdown=halt",)),
 )}
 
 
@@ -247,8 +250,8 @@ def _conflict(entry: Any, matrix: Matrix) -> str:
         purposes = map(bool, (entry.suites, entry.demo, entry.bench))
         if sum(purposes) != 1 or entry.demo not in ("", *DEMOS):
             return f"wants either suites, bench or demo (one of {', '.join(DEMOS)})"
-        if entry.modules and not entry.suites:
-            return "modules are for suites"
+        if not entry.suites and (entry.modules or not matrix.kernel_of(entry).target.qemu):
+            return "modules, and a kernel that runs without QEMU, are for suites"
         files = [entry.overlay_source()] if entry.overlay else []
     return next((f"there is no configs/{file.name}" for file in files
                  if not file.exists()), "")

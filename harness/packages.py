@@ -18,7 +18,8 @@ GROUPS = {
               "kmod": "depmod", "cpio": "cpio", "python3": "python3"},
     **{arch.name: {package: program for package, program in arch.packages().items()
                    if package != arch.emulator} for arch in ARCHES.values()},
-    **{f"qemu-{arch.name}": {arch.emulator: arch.qemu} for arch in ARCHES.values()},
+    **{f"qemu-{arch.name}": {arch.emulator: arch.qemu} for arch in ARCHES.values()
+       if arch.qemu},
     **{name: {name: name} for name in COMPILERS},
     "guest": {"libc6-dev": "", "busybox-static": "busybox"},
     "overlay": {"device-tree-compiler": "dtc fdtoverlay"},
@@ -44,7 +45,7 @@ def for_cells(cells: Iterable[Cell], matrix: Matrix) -> tuple[str, ...]:
     groups = ["source", "build"]
     for cell in cells:
         kernel = matrix.kernel_of(cell)
-        groups += [*compilers(kernel), f"qemu-{kernel.arch}"]
+        groups += [*compilers(kernel), *[f"qemu-{kernel.arch}"] * bool(kernel.target.qemu)]
         groups += ["guest"] * bool(cell.demo or cell.bench or cell.modules)
         groups += ["overlay"] * bool(cell.overlay)
     return tuple(dict.fromkeys(groups))

@@ -31,8 +31,8 @@ def boot(cell: Cell, build: Build, directory: Path) -> results.Outcome:
     command = argv(cell, build, directory)
     outcome = results.Outcome(
         cell.name, build.source.name, cell.suites, commit=build.commit,
-        version=build.version, image=build.digest,
-        accelerator=command[command.index("-accel") + 1], directory=str(directory))
+        version=build.version, image=build.digest, directory=str(directory),
+        accelerator=command[command.index("-accel") + 1] if "-accel" in command else "")
     console, error = directory / "console.log", ""
     start = time.monotonic()
     try:
@@ -74,6 +74,9 @@ def argv(cell: Cell, build: Build, directory: Path, args: Optional[list] = None,
             args, initrd = [f"kunit.filter_glob={cell.suites}"], guest.modules(build)
         else:
             args = [f"kunit.filter_glob={cell.suites}", "kunit_shutdown=reboot"]
+    if not build.kernel.target.qemu:
+        return qemu.program(build.kernel.target, build.image, cell.memory,
+                            [*args, *cell.args])
     machine, args = qemu.hardware(cell, build, directory), [*args, *cell.args]
     if cell.xen:
         return qemu.xen_command(xen.hypervisor(), cell.xen, build.image, machine=machine,

@@ -186,6 +186,15 @@ class Cells(Machine):
         self.assertEqual(option(self.args(), "-initrd"),
                          str(self.built.dir / "guest/suites.cpio"))
 
+    def test_a_program(self):
+        """User Mode Linux is run as it is."""
+        self.built = kernel.build(Kernel("uml", "um"), "stock")
+        cell = Cell("c", "", "uml", suites="dma*", args=["a=1"])
+        self.assertEqual(boots.argv(cell, self.built, self.where), [
+            str(self.built.dir / "linux"), "mem=1G", "console=tty",
+            "kunit.filter_glob=dma*", "kunit_shutdown=reboot", "a=1",
+            "kunit_shutdown=halt"])
+
     def test_bench(self):
         """KVM cannot count instructions."""
         with mock.patch.object(qemu, "accelerator", return_value="kvm"):

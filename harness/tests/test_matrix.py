@@ -98,6 +98,7 @@ class Matrix(Sandbox):
             self.refused('suites = "dma*"', text, "cell.plain",
                          "either suites, bench or demo")
         self.refused('what = "c"', 'what = "c"\nmodules = true', "demo-force", "for suites")
+        self.refused('arch = "x86_64"', 'arch = "um"', "demo-plain", "for suites")
 
     def test_pick(self):
         plan = self.load()

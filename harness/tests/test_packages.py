@@ -142,6 +142,7 @@ class Need(Sandbox):
         self.assertEqual(groups("x86_64", demo="plain")[4:], ("guest",))
         self.assertEqual(groups("x86_64", bench="*")[4:], ("guest",))
         self.assertEqual(groups("x86_64", suites="*", modules=True)[4:], ("guest",))
+        self.assertEqual(groups("um", suites="*"), ("source", "build", "um"))
         kernels["arm64"].compiler = "clang-19"
         self.assertEqual(groups("arm64")[2:], ("arm64", "clang-19", "qemu-arm64"))
         self.assertTrue({*packages.GROUPS} > {*groups("arm64", demo="x", overlay="y")})
@@ -149,7 +150,8 @@ class Need(Sandbox):
     def test_kernel_that_is_only_compiled(self):
         """It needs a compiler and no QEMU."""
         self.assertIn("gcc-sparc64-linux-gnu", packages.GROUPS["sparc64"])
-        for arch in model.ARCHES.values():
+        self.assertEqual(packages.GROUPS["um"], {})         # nor does it need one
+        for arch in filter(lambda arch: arch.qemu, model.ARCHES.values()):
             self.assertNotIn(arch.emulator, packages.GROUPS[arch.name])
             self.assertEqual([*packages.GROUPS[f"qemu-{arch.name}"]], [arch.emulator])
 
