@@ -2,10 +2,9 @@
 """What runs in a guest: initramfs archives with a program of guest/ as /init.
 
 That of the demo is guest/*.c, with the modules that it loads; that of a benchmark
-guest/benchmark/, with the kernel's own benchmark of tools/dma. guest/realm/ runs
-beneath a guest, as the firmware of its machine.
 guest/benchmark/, with the kernel's own benchmark of tools/dma; that of suites which
-are modules guest/modules/, with these.
+are modules guest/modules/, with these. guest/realm/ runs beneath a guest, as the
+firmware of its machine.
 """
 
 import os
@@ -81,7 +80,6 @@ def monitor(built: kernel.Build) -> Monitor:
     return Monitor(flash, int(where["KERNEL"], 16), int(where["INITRD"], 16))
 
 
-def _archive(built, name, fill):
 def modules(built: kernel.Build) -> Path:
     """Build what loads the suites of the kernel `built`, which are modules; the path of
     the archive.

@@ -79,6 +79,8 @@ def realm_command(monitor, image, *, machine=(), args=(), initrd=None):
     for file, address in parts:
         cmd += ["-device", f"loader,file={file},addr={address:#x},force-raw=on"]
     return [*cmd, "-drive", f"if=pflash,format=raw,readonly=on,file={monitor.flash}"]
+
+
 def program(arch, image, memory, args):
     """The argv that runs `image`, which is User Mode Linux, with its console on stdout."""
     return [os.fspath(image), f"mem={memory}", arch.console, *args, *arch.options]

@@ -65,8 +65,7 @@ class Kunit(unittest.TestCase):
                     "print(it.qemu_arch, it.kernel_path, it.kernel_command_line,"
                     "*it.extra_qemu_params)\n" for arch in emulated)],
                 env={"PYTHONPATH": tree.parents[1]}, check_status=FAILED).stdout
-            self.assertEqual(text.count("\n"), len(ARCHES), tree)
-            for arch, line in zip(ARCHES.values(), text.splitlines()):
+            self.assertEqual(text.count("\n"), len(emulated), tree)
             for arch, line in zip(emulated, text.splitlines()):
                 machine, image, *rest = line.replace(" kunit_shutdown=poweroff",
                                                      "").split()

@@ -472,6 +472,7 @@ class Guest(Machine):
                       f"{archive.stat().st_size}", argv[argv.index("-append") + 1])
         self.assertEqual(flash.stat().st_size, 64 << 20)
         self.assertTrue(flash.read_bytes().startswith(b"flash\n"))
+
     def test_modules(self):
         """They are those of the last build, though it made no new kernel."""
         paths.replace(self.built.dir / "modules.order", b"a/kunit.o\na/x_kunit.o\na/b.o\n")
