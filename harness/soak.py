@@ -189,18 +189,27 @@ def _boots(plan: model.Matrix, cells: list[model.Cell], requests: Requests, done
         options = dataclasses.replace(options, rebuild=False)
 
 
-def shrink(fails: Callable[[int, int], Optional[int]], end: int) -> tuple[int, int]:
+def shrink(fails: Callable[[int, int], Optional[int]], end: int,
+           named: bool) -> tuple[int, int]:
     """The shortest sequence of requests that fails: (first, end), or (0, 0) for one that
     does not fail any more.
 
     `fails` makes requests `first` to `end` - 1, and returns the end of those that it
-    took, or None if none failed.
+    took, or None if none failed. Without `named` the failure does not say which request
+    it was: a leak, or a panic.
     """
     found = fails(0, end)
     if found is None:
         return 0, 0
-    first, end, passes = 0, found, found
+    first, end, passes = 0, found, 0
+    while not named and passes + 1 < end:
+        probe = (passes + end) // 2
+        if fails(0, probe) is None:
+            passes = probe
+        else:
+            end = probe
     probe = end - 1                     # most fail by themselves
+    passes = end
     while first + 1 < passes:
         found = fails(probe, end)
         if found is None:
@@ -232,7 +241,7 @@ def _explain(plan: model.Matrix, cell: model.Cell, made: Requests,
         last, found = booted, _FAILED.search(booted.console)
         return int(found[1]) if found else end
 
-    first, end = shrink(fails, again.end)
+    first, end = shrink(fails, again.end, bool(found))
     if not end:
         ui.say("      by itself it does not fail again")
         return

@@ -42,7 +42,7 @@ class Shrink(unittest.TestCase):
             self.boots.append((first, end))
             made = bad and first <= min(bad) and max(bad) < end
             return max(bad) + 1 if made else None
-        return soak.shrink(fails, end)
+        return soak.shrink(fails, end, True)
 
     def test_one_request(self):
         """It takes a boot to see that it fails again, and one to see it by itself."""
@@ -59,10 +59,12 @@ class Shrink(unittest.TestCase):
     def test_never_again(self):
         self.assertEqual((self.shrink(), self.boots), ((0, 0), [(0, 1000)]))
 
-    def test_end_unknown(self):
-        """A panic names no request: only what comes before it is left out."""
-        self.assertEqual(soak.shrink(lambda first, end: end if first <= 7 else None, 100),
-                         (7, 100))
+    def test_not_named(self):
+        """What leaks or panics says no number, so the end is looked for as well."""
+        for bad in ((7, 31), (0, 0), (63, 99)):
+            def fails(first, end):
+                return end if first <= bad[0] and bad[1] < end else None
+            self.assertEqual(soak.shrink(fails, 100, False), (bad[0], bad[1] + 1))
 
 
 class Soak(Lab):
