@@ -48,11 +48,16 @@ class Rule:
 def run() -> int:
     """Write docs/coverage.md from the newest results of each cell; an exit status.
 
-    FAILED if an answer is neither seen nor explained. LabError USAGE if a cell has not
-    been booted from the commit that the series tree is at.
+    FAILED if an answer is neither seen nor explained. A cell that has not been booted
+    from the commit that the series tree is at is left out, and named.
     """
     plan = model.load()
-    text, wrong = report(plan, newest(plan))
+    outcomes = newest(plan)
+    missing = {cell.name for cell in plan.cells.values() if cell.suites} - {
+        outcome.cell for outcome in outcomes}
+    if missing:
+        ui.note(f"no results of this series: ./lab kunit {' '.join(sorted(missing))}")
+    text, wrong = report(plan, outcomes)
     for line in wrong:
         ui.say(line)
     written = paths.replace(_page(), text.encode())
@@ -73,7 +78,8 @@ def report(plan: model.Matrix, outcomes: list[results.Outcome]) -> tuple[str, li
     """(docs/coverage.md for `outcomes`, what is wrong with what they show)."""
     seen = read(plan, outcomes)
     empty, wrong = explain(seen, load())
-    return page(plan, seen, empty), wrong
+    boots = [plan.cells[outcome.cell] for outcome in outcomes]
+    return page(boots, seen, empty), wrong
 
 
 def _page():
@@ -93,20 +99,17 @@ def load() -> list[Rule]:
 
 
 def newest(plan: model.Matrix) -> list[results.Outcome]:
-    """The newest good Outcome of each cell that runs suites, all of one commit of the
-    series; LabError USAGE names the command that makes one that is missing."""
+    """The newest good Outcome of each cell that runs suites, all of the commit that the
+    series tree is at."""
     commit = trees.git("rev-parse", "HEAD", cwd=paths.trees() / "series")
-    wanted = [cell.name for cell in plan.cells.values() if cell.suites]
     found: dict[str, results.Outcome] = {}
     for directory in results.runs():
         for outcome in results.outcomes(directory):
-            if (outcome.commit == commit and outcome.ok and outcome.tree == "series"
-                    and outcome.suites == plan.cells[outcome.cell].suites):
+            cell = plan.cells.get(outcome.cell)
+            if (cell and cell.suites and outcome.suites == cell.suites and outcome.ok
+                    and outcome.commit == commit and outcome.tree == "series"):
                 found.setdefault(outcome.cell, outcome)
-    missing = [name for name in wanted if name not in found]
-    if missing:
-        raise LabError(f"no results of this series: ./lab kunit {' '.join(missing)}", USAGE)
-    return [found[name] for name in wanted]
+    return [found[name] for name in plan.cells if name in found]
 
 
 def read(plan: model.Matrix, outcomes: list[results.Outcome]) -> Seen:
@@ -155,7 +158,7 @@ def explain(seen: Seen, rules: list[Rule]) -> tuple[dict, list[str]]:
     return empty, wrong
 
 
-def page(plan: model.Matrix, seen: Seen, empty: dict) -> str:
+def page(boots: list[model.Cell], seen: Seen, empty: dict) -> str:
     """docs/coverage.md."""
     parts = []
     notes = list(dict.fromkeys(empty.values()))
@@ -174,5 +177,4 @@ def page(plan: model.Matrix, seen: Seen, empty: dict) -> str:
     return template.substitute(
         routes="\n\n".join(parts),
         notes="\n".join(f"{number}. {why}" for number, why in enumerate(notes, 1)),
-        boots="\n".join(f"| {cell.name} | {cell.what} |"
-                        for cell in plan.cells.values() if cell.suites))
+        boots="\n".join(f"| {cell.name} | {cell.what} |" for cell in boots))
