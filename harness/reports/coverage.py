@@ -24,6 +24,7 @@ REASONS = ("NONCOHERENT", "FORCED_BOUNCE", "UNREACHABLE", "ENCRYPTED", "UNTRUSTE
 ANSWERS = ("mapped", "early", *REASONS)
 
 _ANSWER = re.compile(r" *# \w+: answer: (\S+) (\w+) (\w+)")
+_LETTERS = string.ascii_lowercase
 _RULE = ("route", "call", "answer", "why")
 
 # {(route, call, answer): names of boots}
@@ -161,6 +162,7 @@ def explain(seen: Seen, rules: list[Rule]) -> tuple[dict, list[str]]:
 def page(boots: list[model.Cell], seen: Seen, empty: dict) -> str:
     """docs/coverage.md."""
     parts = []
+    numbers = {cell.name: number for number, cell in enumerate(boots, 1)}
     notes = list(dict.fromkeys(empty.values()))
     for route in sorted({route for route, _, _ in seen}):
         lines = [f"## {route}\n", f"| call | {' | '.join(ANSWERS)} |",
@@ -168,13 +170,27 @@ def page(boots: list[model.Cell], seen: Seen, empty: dict) -> str:
         for call in CALLS:
             places = [(route, call, answer) for answer in ANSWERS]
             if any(place in seen for place in places):
-                shown = [", ".join(seen[place]) if place in seen else
-                         f"[{notes.index(empty[place]) + 1}]" if place in empty else "?"
-                         for place in places]
+                shown = [ranges([numbers[name] for name in seen[place]])
+                         if place in seen else
+                         _LETTERS[notes.index(empty[place])]
+                         if place in empty else "?" for place in places]
                 lines.append(f"| `{call}` | {' | '.join(shown)} |")
         parts.append("\n".join(lines))
     template = string.Template((paths.ROOT / "docs/coverage.md.in").read_text("utf-8"))
     return template.substitute(
         routes="\n\n".join(parts),
-        notes="\n".join(f"{number}. {why}" for number, why in enumerate(notes, 1)),
-        boots="\n".join(f"| {cell.name} | {cell.what} |" for cell in boots))
+        notes="\n".join(f"| {letter} | {why} |" for letter, why in zip(_LETTERS, notes)),
+        boots="\n".join(f"| {numbers[cell.name]} | {cell.name} | {cell.what} |"
+                        for cell in boots))
+
+
+def ranges(numbers: list[int]) -> str:
+    """Ascending `numbers` in few words: 1-3, 5."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0])
+                     for run in runs)

@@ -38,6 +38,11 @@ class Explain(unittest.TestCase):
         self.assertEqual(wrong, ["no boot shows the reason BOUNCE"])
 
 
+class Page(unittest.TestCase):
+    def test_ranges(self):
+        self.assertEqual(coverage.ranges([1, 2, 3, 5, 7, 8]), "1-3, 5, 7-8")
+
+
 class Read(Sandbox):
     def test_lines(self):
         """Only of the cases themselves, and under the name of the route."""
