@@ -25,7 +25,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "busy.h"
@@ -43,7 +42,6 @@
 #define ECHO_ADDRESS	"10.0.2.100"
 #define ECHO_PORT	7
 #define DRIVERS		"/sys/bus/virtio/drivers/"
-#define HIGH_WATER	"/sys/kernel/debug/swiotlb/io_tlb_used_hiwater"
 #define REASON		"FORCED_BOUNCE"
 
 #define DISK_CHUNK	(256 << 10)
@@ -66,17 +64,6 @@ struct shared {
 
 /* One process: returns whether all was well, and prints why not. */
 typedef bool (*work)(struct shared *s, enum request request);
-
-static unsigned int results;
-static bool all_ok = true;
-
-static void result(bool ok, const char *name, const char *suffix)
-{
-	printf("  %s %u %s%s\n", ok ? "ok" : "not ok", ++results, name, suffix);
-	/* What the kernel says of the next case must not cut into this line. */
-	tcdrain(STDOUT_FILENO);
-	all_ok &= ok;
-}
 
 static bool __attribute__((format(printf, 1, 2))) wrong(const char *format, ...)
 {
@@ -240,7 +227,7 @@ static bool ended_well(pid_t child)
 	return !status;
 }
 
-static void ask_while_busy(struct shared *s, enum request request, const char *suffix)
+static void ask_while_busy(struct shared *s, enum request request, const char *what)
 {
 	pid_t asking, disk, net;
 	unsigned long before;
@@ -256,15 +243,15 @@ static void ask_while_busy(struct shared *s, enum request request, const char *s
 	before = s->refused;
 	disk = start(use_disk, s, request);
 	net = start(use_net, s, request);
-	result(ended_well(disk), "disk_while_", suffix);
-	result(ended_well(net), "net_while_", suffix);
+	result(ended_well(disk), "disk_while_%s", what);
+	result(ended_well(net), "net_while_%s", what);
 	before = s->refused - before;
 	s->stop = true;
 	ok = ended_well(asking);
 	printf("  # %lu requests refused meanwhile\n", before);
 	if (pins_held() != pins)
 		ok = wrong("%ld pages stay pinned", pins_held() - pins);
-	result(ok && before >= REFUSALS, "each_of_", suffix);
+	result(ok && before >= REFUSALS, "each_of_%s", what);
 }
 
 static void unbind(const char *driver)
@@ -285,26 +272,18 @@ static void unbind(const char *driver)
 		closedir(dir);
 }
 
-/* The slots that a file of debugfs counts. */
-static long slots(const char *path)
-{
-	char text[32];
-
-	return read_text(path, text, sizeof(text)) > 0 ? atol(text) : -1;
-}
-
 /* A card that is up has buffers for what may come, and those are in the pool. */
 static void count_slots(void)
 {
-	long used = pool_used(), most = slots(HIGH_WATER), left;
+	long used = pool_used(), most = pool_most(), left;
 
 	unbind("virtio_blk");
 	unbind("virtio_net");
 	left = pool_used();
 	printf("  # slots of the pool: %ld at most, %ld with the drivers, %ld without\n",
 	       most, used, left);
-	result(used > 0 && most > used, "disk_and_net_bounced", "");
-	result(!left, "no_slot_left", "");
+	result(used > 0 && most > used, "disk_and_net_bounced");
+	result(!left, "no_slot_left");
 }
 
 void run_busy(void)
@@ -320,9 +299,7 @@ void run_busy(void)
 	if (net_up(CARD, ADDRESS))
 		bail_out(CARD);
 	kmsg_skip();
-	printf("  KTAP version 1\n");
-	printf("  # Subtest: busy\n");
-	printf("  1..9\n");
+	subtest_begin("busy", 9);
 	ask_while_busy(s, ATTRIBUTE, "dma_maps_refused");
 	ask_while_busy(s, REG_MR, "reg_mrs_refused");
 	if (device_unload())
@@ -330,6 +307,6 @@ void run_busy(void)
 	count_slots();
 	warnings = kmsg_count_warnings();
 	printf("  # %d warnings in the kernel log\n", warnings);
-	result(!warnings, "no_warnings", "");
-	printf("%s 1 busy\n", all_ok ? "ok" : "not ok");
+	result(!warnings, "no_warnings");
+	subtest_end();
 }

@@ -30,6 +30,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -157,6 +158,41 @@ struct row {
 	char log[96];
 	char problem[160];
 };
+
+static struct {
+	const char *name;
+	unsigned int cases;
+	bool ok;
+} subtest;
+
+void subtest_begin(const char *name, size_t cases)
+{
+	subtest.name = name;
+	subtest.ok = true;
+	printf("  KTAP version 1\n");
+	printf("  # Subtest: %s\n", name);
+	printf("  1..%zu\n", cases);
+}
+
+bool result(bool ok, const char *format, ...)
+{
+	va_list args;
+
+	printf("  %s %u ", ok ? "ok" : "not ok", ++subtest.cases);
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	printf("\n");
+	/* What the kernel says of the next case must not cut into this line. */
+	tcdrain(STDOUT_FILENO);
+	subtest.ok &= ok;
+	return ok;
+}
+
+void subtest_end(void)
+{
+	printf("%s 1 %s\n", subtest.ok ? "ok" : "not ok", subtest.name);
+}
 
 void leave(void)
 {
@@ -505,12 +541,11 @@ static void run_process(const struct scenario *s, const struct test_case *c,
 	row->pins_after = pins_held();
 }
 
-static bool run_case(const struct scenario *s, unsigned int nr)
+static void run_case(const struct scenario *s, unsigned int nr)
 {
 	const struct test_case *c = &s->cases[nr];
 	struct row *row = mmap(NULL, sizeof(*row), PROT_READ | PROT_WRITE,
 			       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	bool ok;
 
 	if (row == MAP_FAILED)
 		bail_out("mmap");
@@ -522,27 +557,22 @@ static bool run_case(const struct scenario *s, unsigned int nr)
 
 	judge(c, row);
 	print_row(s, c, row);
-	ok = !row->problem[0];
-	printf("  %s %u %s\n", ok ? "ok" : "not ok", nr + 1, c->name);
+	result(!row->problem[0], "%s", c->name);
 	munmap(row, sizeof(*row));
-	/* The next case's kernel messages must not cut into these lines. */
-	tcdrain(STDOUT_FILENO);
-	return ok;
 }
 
 static void run_scenario(const struct scenario *s)
 {
-	bool ok = true;
+	char name[32];
 	unsigned int nr;
 
-	printf("  KTAP version 1\n");
-	printf("  # Subtest: demo_%s\n", s->name);
-	printf("  1..%zu\n", ARRAY_SIZE(s->cases));
+	snprintf(name, sizeof(name), "demo_%s", s->name);
+	subtest_begin(name, ARRAY_SIZE(s->cases));
 	for (nr = 0; nr < ARRAY_SIZE(s->cases); nr++)
-		ok &= run_case(s, nr);
+		run_case(s, nr);
 	if (device_unload())
 		bail_out("unloading the driver of the edu device");
-	printf("%s 1 demo_%s\n", ok ? "ok" : "not ok", s->name);
+	subtest_end();
 }
 
 static int mount_at(const char *type, const char *dir)

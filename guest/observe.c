@@ -10,7 +10,7 @@
 
 #include "observe.h"
 
-#define POOL_USED	"/sys/kernel/debug/swiotlb/io_tlb_used"
+#define POOL		"/sys/kernel/debug/swiotlb/"
 #define TRACE_EVENT	"dma_map_refused"
 #define TRACE_ENABLE	TRACE_DIR "/events/dma/" TRACE_EVENT "/enable"
 
@@ -53,11 +53,21 @@ int write_text(const char *path, int flags, const char *text)
 	return n == len ? 0 : -1;
 }
 
-long pool_used(void)
+static long count(const char *path)
 {
 	char text[32];
 
-	return read_text(POOL_USED, text, sizeof(text)) > 0 ? atol(text) : -1;
+	return read_text(path, text, sizeof(text)) > 0 ? atol(text) : -1;
+}
+
+long pool_used(void)
+{
+	return count(POOL "io_tlb_used");
+}
+
+long pool_most(void)
+{
+	return count(POOL "io_tlb_used_hiwater");
 }
 
 long pins_charged(void)

@@ -21,6 +21,9 @@ int write_text(const char *path, int flags, const char *text);
 /* Slots of the bounce pool in use, or -1. */
 long pool_used(void);
 
+/* The most that ever were, with swiotlb=track_hiwater, or -1. */
+long pool_most(void);
+
 /* What this process is charged for pinned memory, in KiB, or -1. */
 long pins_charged(void);
 

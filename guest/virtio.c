@@ -14,7 +14,7 @@
  * Overlaps are reported one by one: without the attribute each buffer beyond the
  * first of its cache line is an error.
  *
- * harness/events.py sends events meanwhile, which take buffers off the queues, and
+ * harness/boot/events.py sends events meanwhile, which take buffers off the queues, and
  * the drivers put them back. A vsock device has its only event after a migration.
  */
 #include <dirent.h>
@@ -25,6 +25,7 @@
 #include <sys/klog.h>
 #include <unistd.h>
 
+#include "demo.h"
 #include "virtio.h"
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
@@ -51,12 +52,6 @@ struct mappings {
 	unsigned int buffers;
 	unsigned int lines;
 };
-
-static bool result(bool ok, unsigned int nr, const char *name)
-{
-	printf("  %s %u %s\n", ok ? "ok" : "not ok", nr, name);
-	return ok;
-}
 
 /* Copies the first line; false if there is none. */
 static bool read_line(const char *path, char *text, size_t size)
@@ -237,21 +232,17 @@ static const struct {
 
 void run_virtio(void)
 {
-	unsigned int nr = 0;
-	bool ok = true;
 	size_t i;
 
 	wait_for_events();
 	/* Drivers that report on later events must not cut into the results. */
 	klogctl(SYSLOG_ACTION_CONSOLE_LEVEL, NULL, 1);
 
-	printf("  KTAP version 1\n");
-	printf("  # Subtest: virtio_event_queues\n");
-	printf("  1..%zu\n", ARRAY_SIZE(cases) + 2);
+	subtest_begin("virtio_event_queues", ARRAY_SIZE(cases) + 2);
 	for (i = 0; i < ARRAY_SIZE(cases); i++)
-		ok &= result(all_devices(cases[i].driver, cases[i].check), ++nr,
-			     cases[i].test);
-	ok &= result(dma_debug_is_on(), ++nr, "dma_debug_reports_overlaps");
-	ok &= result(no_errors(), ++nr, "dma_debug_found_no_errors");
-	printf("%s 1 virtio_event_queues\n", ok ? "ok" : "not ok");
+		result(all_devices(cases[i].driver, cases[i].check), "%s",
+		       cases[i].test);
+	result(dma_debug_is_on(), "dma_debug_reports_overlaps");
+	result(no_errors(), "dma_debug_found_no_errors");
+	subtest_end();
 }
