@@ -2,6 +2,7 @@
 """Reading TOML, with what this Python offers."""
 
 import importlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,3 +33,16 @@ def load(path: Path) -> dict[str, Any]:
         raise LabError(f"{path}: {err}", USAGE) from err
     except OSError as err:
         raise LabError(f"{path}: {err.strerror}", USAGE) from err
+
+
+def entries(path: Path, name: str, keys: Sequence[str]) -> list[dict[str, str]]:
+    """The tables [[name]] of the TOML file `path`, each with just these `keys`.
+
+    LabError as of load(), and USAGE for one with other keys.
+    """
+    found = load(path).get(name, [])
+    for number, entry in enumerate(found, 1):
+        if sorted(entry) != sorted(keys):
+            raise LabError(f"{path.name}: {name}, entry {number} has {', '.join(entry)}: "
+                           f"needs {', '.join(keys)}", USAGE)
+    return found

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import model, paths, results, toml, ui
-from ..errors import FAILED, PASS, USAGE, LabError
+from ..errors import FAILED, PASS
 from ..source import trees
+from . import tables
 
 CALLS = ("dma_map_phys", "dma_map_page_attrs", "dma_map_single_attrs", "dma_map_resource",
          "dma_map_sg_attrs", "dma_map_sgtable", "dma_iova_link", "hmm_dma_map_alloc",
@@ -24,7 +25,6 @@ REASONS = ("NONCOHERENT", "FORCED_BOUNCE", "UNREACHABLE", "ENCRYPTED", "UNTRUSTE
 ANSWERS = ("mapped", "early", *REASONS)
 
 _ANSWER = re.compile(r" *# \w+: answer: (\S+) (\w+) (\w+)")
-_LETTERS = string.ascii_lowercase
 _RULE = ("route", "call", "answer", "why")
 
 # {(route, call, answer): names of boots}
@@ -89,14 +89,8 @@ def _page():
 
 def load() -> list[Rule]:
     """The Rules of coverage.toml; LabError USAGE if one is not as it has to be."""
-    path = paths.ROOT / "coverage.toml"
-    rules = []
-    for number, entry in enumerate(toml.load(path).get("never", []), 1):
-        if sorted(entry) != sorted(_RULE):
-            raise LabError(f"{path.name}: never, entry {number} has {', '.join(entry)}: "
-                           f"needs {', '.join(_RULE)}", USAGE)
-        rules.append(Rule(**entry))
-    return rules
+    return [Rule(**entry) for entry in
+            toml.entries(paths.ROOT / "coverage.toml", "never", _RULE)]
 
 
 def newest(plan: model.Matrix) -> list[results.Outcome]:
@@ -161,27 +155,28 @@ def explain(seen: Seen, rules: list[Rule]) -> tuple[dict, list[str]]:
 
 def page(boots: list[model.Cell], seen: Seen, empty: dict) -> str:
     """docs/coverage.md."""
-    parts = []
     numbers = {cell.name: number for number, cell in enumerate(boots, 1)}
-    notes = list(dict.fromkeys(empty.values()))
+    letters = dict(zip(dict.fromkeys(empty.values()), string.ascii_lowercase))
+
+    def words(place):
+        if place in seen:
+            return ranges([numbers[name] for name in seen[place]])
+        return letters[empty[place]] if place in empty else "?"
+
+    parts = []
     for route in sorted({route for route, _, _ in seen}):
-        lines = [f"## {route}\n", f"| call | {' | '.join(ANSWERS)} |",
-                 f"|{' --- |' * (len(ANSWERS) + 1)}"]
-        for call in CALLS:
-            places = [(route, call, answer) for answer in ANSWERS]
-            if any(place in seen for place in places):
-                shown = [ranges([numbers[name] for name in seen[place]])
-                         if place in seen else
-                         _LETTERS[notes.index(empty[place])]
-                         if place in empty else "?" for place in places]
-                lines.append(f"| `{call}` | {' | '.join(shown)} |")
-        parts.append("\n".join(lines))
+        lines = [(f"`{call}`", *(words((route, call, answer)) for answer in ANSWERS))
+                 for call in CALLS
+                 if any((route, call, answer) in seen for answer in ANSWERS)]
+        table = tables.markdown([("call", *ANSWERS), *lines])
+        parts.append(f"## {route}\n\n{table}")
     template = string.Template((paths.ROOT / "docs/coverage.md.in").read_text("utf-8"))
     return template.substitute(
         routes="\n\n".join(parts),
-        notes="\n".join(f"| {letter} | {why} |" for letter, why in zip(_LETTERS, notes)),
-        boots="\n".join(f"| {numbers[cell.name]} | {cell.name} | {cell.what} |"
-                        for cell in boots))
+        notes=tables.markdown([("", "reason"), *((letter, why)
+                                                 for why, letter in letters.items())]),
+        boots=tables.markdown([("", "boot", "what it is"), *(
+            (number, cell.name, cell.what) for number, cell in enumerate(boots, 1))]))
 
 
 def ranges(numbers: list[int]) -> str:

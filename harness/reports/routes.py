@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Dict, Tuple
 
 from .. import model, paths, results, toml
-from ..errors import USAGE, LabError
 
 REFUSED = "refused cleanly"
 MAPPED = "mapped as before"
@@ -225,14 +224,8 @@ def stable(text: str) -> str:
 def untested() -> "list[list[str]]":
     """What stock and the series do where no test goes, by reading them: the lines of
     routes.toml; LabError USAGE if one is not as it has to be."""
-    path = paths.ROOT / "routes.toml"
-    lines = []
-    for number, entry in enumerate(toml.load(path).get("untested", []), 1):
-        if sorted(entry) != sorted(_UNTESTED):
-            raise LabError(f"{path.name}: untested, entry {number} has "
-                           f"{', '.join(entry)}: needs {', '.join(_UNTESTED)}", USAGE)
-        lines.append([entry[name] for name in _UNTESTED])
-    return lines
+    return [[entry[name] for name in _UNTESTED] for entry in
+            toml.entries(paths.ROOT / "routes.toml", "untested", _UNTESTED)]
 
 
 def skipped(boots: Boots) -> "dict[tuple[str, str], list[str]]":
