@@ -68,8 +68,7 @@
 /* For a case of half a second in a guest that may be emulated and starved. */
 #define CASE_SECONDS	90
 
-/* REFUSED_EARLY: for what the device is, before there is an address to trace. */
-enum outcome { COHERENT, STALE, REFUSED, REFUSED_EARLY };
+enum outcome { COHERENT, STALE, REFUSED };
 
 static const char *const request_names[] = {
 	[PLAIN] = "plain",
@@ -106,7 +105,7 @@ static const struct scenario scenarios[] = {
 			{ "without_attribute_stale", PLAIN, STALE },
 			{ "with_attribute_refused", ATTRIBUTE, REFUSED },
 			{ "verbs_refused", REG_MR, REFUSED },
-			{ "verbs_on_demand_refused", REG_ODP, REFUSED_EARLY },
+			{ "verbs_on_demand_refused", REG_ODP, REFUSED },
 		},
 	},
 	{
@@ -114,7 +113,7 @@ static const struct scenario scenarios[] = {
 			{ "without_attribute_beyond_mask_stale", PLAIN, STALE },
 			{ "with_attribute_beyond_mask_refused", ATTRIBUTE, REFUSED },
 			{ "verbs_beyond_mask_refused", REG_MR, REFUSED },
-			{ "verbs_on_demand_refused", REG_ODP, REFUSED_EARLY },
+			{ "verbs_on_demand_refused", REG_ODP, REFUSED },
 		},
 	},
 	{
@@ -348,7 +347,7 @@ static void judge(const struct test_case *c, struct row *row)
 	enum outcome got = STALE;
 
 	if (!row->mapped)
-		got = c->expect == REFUSED_EARLY ? REFUSED_EARLY : REFUSED;
+		got = REFUSED;
 	else if (row->sees == row->wrote)
 		got = COHERENT;
 
@@ -378,11 +377,10 @@ static void judge(const struct test_case *c, struct row *row)
 			problem(row, "stale without a bounce buffer");
 		break;
 	case REFUSED:
-	case REFUSED_EARLY:
 		if (row->map_errno != EOPNOTSUPP)
 			problem(row, "refused with %s, not EOPNOTSUPP",
 				errno_name(row->map_errno));
-		if (have_trace_event && row->events != (got == REFUSED))
+		if (have_trace_event && row->events != 1)
 			problem(row, "%d trace events for one refusal",
 				row->events);
 		break;
@@ -416,7 +414,6 @@ static const char *verdict(const struct test_case *c, const struct row *row)
 	case STALE:
 		return "corrupt: the process reads old data until unmap";
 	case REFUSED:
-	case REFUSED_EARLY:
 		return verbs ?
 			"refused: nothing left behind, the process goes on" :
 			"refused: nothing mapped, nothing left behind";

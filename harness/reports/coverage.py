@@ -22,7 +22,7 @@ CALLS = ("dma_map_phys", "dma_map_page_attrs", "dma_map_single_attrs", "dma_map_
          "ib_umem_odp_alloc_implicit")
 REASONS = ("NONCOHERENT", "FORCED_BOUNCE", "UNREACHABLE", "ENCRYPTED", "UNTRUSTED",
            "BOUNCE")
-ANSWERS = ("mapped", "early", *REASONS)
+ANSWERS = ("mapped", *REASONS)
 
 _ANSWER = re.compile(r" *# \w+: answer: (\S+) (\w+) (\w+)")
 _RULE = ("route", "call", "answer", "why")
