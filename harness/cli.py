@@ -16,6 +16,7 @@ from typing import Any, Callable, Optional, Sequence
 from . import (bisect, check, commands, doctor, model, paths, process, results, send,
                soak, toml, ui)
 from .boot import kernel
+from .mutate import run as mutate
 from .reports import bench, compare, coverage, demo, mainline
 from .source import mails, sent, trees
 from .errors import ENVIRONMENT, FAILED, INTERNAL, INTERRUPTED, PASS, USAGE, LabError
@@ -76,6 +77,10 @@ def _compare(args):
 
 def _coverage(_args):
     return coverage.run()
+
+
+def _mutate(args):
+    return mutate.run(args.patch, commands.options(args))
 
 
 def _mainline(args):
@@ -221,6 +226,9 @@ def _commands(add: Callable) -> None:
     add(_compare, "run the suites on stock too, write docs/routes.md", *_RUN,
         _option("cell", nargs="*", help="default: all that have suites; only "
                 "that is written"))
+    add(_mutate, "make each decision of the series wrong and see who notices", *_RUN,
+        _option("patch", nargs="?", type=int, default=0,
+                help="only what this patch adds (default: all, write docs/mutants.md)"))
     add(_coverage, "write docs/coverage.md from the newest results of each cell")
     add(commands.boot, "build and boot cells", _TREE, *_RUN, _REPEAT, _JSON,
         _option("cell", nargs="+"))

@@ -24,6 +24,7 @@ GROUPS = {
     "guest": {"libc6-dev": "", "busybox-static": "busybox"},
     "overlay": {"device-tree-compiler": "dtc fdtoverlay"},
     "sparse": {"sparse": "sparse"},
+    "mutate": {"coccinelle": "spatch"},
     "style": {"perl": "perl", "codespell": "codespell", "python3-ply": "",
               "python3-git": "", "python3-pyflakes": "", "mypy": "mypy"},
     "send": {"git-email": "", "perl": "perl", "libauthen-sasl-perl": "",

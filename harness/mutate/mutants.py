@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Mutants: what the series decides in C, each decision wrong in one way, and each hunk
+undone."""
+
+import bisect
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import process
+from ..errors import ENVIRONMENT
+from ..source import trees
+
+_RULES = Path(__file__).with_name("decisions.cocci")
+# Not production code: tests, what shows things to them, and what is not C.
+_OTHER = re.compile(r"^(?!.*\.[ch]$)|^include/kunit/|^tools/|/tests/")
+_HUNK = re.compile(r"^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@.*\n(?:^[-+\\].*\n)*", re.M)
+_NUMBERS = {"0": "1", "1": "0", "true": "false", "false": "true", "EIO": "EOPNOTSUPP",
+            "EOPNOTSUPP": "EIO", "DMA_MAPPING_ERROR": "0",
+            "DMA_REFUSED_BOUNCE": "DMA_REFUSED_UNTRUSTED"}
+_KINDS = {"DMA_ATTR_": "0", "DMA_REFUSED_": "DMA_REFUSED_BOUNCE"}
+_FIXED = re.compile(r"-?\w+|[\"&].*", re.S)     # what has no other value to take
+
+
+@dataclass(frozen=True)
+class Hunk:
+    """A hunk of the series, without context: lines `first` to `end` - 1 of the file
+    (from 1) are `new`, and were `old` before."""
+
+    file: str
+    first: int
+    end: int
+    old: str
+    new: str
+    kind = "hunk"
+
+    @property
+    def line(self) -> int:
+        """The first line."""
+        return self.first
+
+    @property
+    def name(self) -> str:
+        """What it does, as Mutant.name."""
+        lines = [" ".join(line.split()) for line in (self.new or self.old).splitlines()]
+        words = max(lines, key=len, default="")
+        return f"hunk undone: {words}" + (f" ({len(lines)} lines)" if lines[1:] else "")
+
+    @property
+    def last(self) -> int:
+        """The last line."""
+        return self.end - 1
+
+    def made(self, text: str) -> str:
+        """`text` of the file, without the hunk."""
+        lines = text.splitlines(keepends=True)
+        return "".join([*lines[:self.first - 1], self.old, *lines[self.end - 1:]])
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One wrong decision: characters `start` to `end` - 1 of the file, which are in
+    `line` (from 1) of `function`, are `new` instead."""
+
+    file: str
+    function: str
+    line: int
+    kind: str                   # as decisions.cocci calls it
+    start: int
+    end: int
+    old: str
+    new: str
+
+    @property
+    def last(self) -> int:
+        """The last line that it is in."""
+        return self.line + self.old.count("\n")
+
+    def made(self, text: str) -> str:
+        """`text` of the file, with the mutant, and as many lines as before."""
+        gone = "\n" * (self.old.count("\n") - self.new.count("\n"))
+        return text[:self.start] + self.new + gone + text[self.end:]
+
+    @property
+    def name(self) -> str:
+        """What it does, in words that a change of other lines leaves alone."""
+        old, new = (" ".join(words.split()) for words in (self.old, self.new))
+        return f"{self.function}: {old}" + (f" -> {new}" if new else " removed")
+
+
+def files(base: str, tip: str) -> list[str]:
+    """The C files that change from `base` to `tip` and are not for tests."""
+    changed = trees.git("diff", "--name-only", "--no-renames", base, tip).splitlines()
+    return [file for file in changed if not _OTHER.search(file)]
+
+
+def hunks(base: str, tip: str, file: str) -> list[Hunk]:
+    """What changes in `file` from commit `base` to `tip`."""
+    found = []
+    text = trees.git("diff", "-U0", "--no-renames", base, tip, "--", file) + "\n"
+    for hunk in _HUNK.finditer(text):
+        first, count = int(hunk[3]), int(hunk[4] or 1)
+        old, new = ("".join(line[1:] for line in hunk[0].splitlines(keepends=True)[1:]
+                            if line[0] == sign) for sign in "-+")
+        first += not count      # git names the line before those that go
+        found.append(Hunk(file, first, first + count, old, new))
+    return found
+
+
+def added(commit: str, tip: str, file: str) -> set[int]:
+    """The numbers of the lines that `file` has in `tip` because of `commit`."""
+    said = trees.git("blame", "-s", "-l", "--no-progress", f"{commit}^..{tip}", "--", file)
+    return {number for number, line in enumerate(said.splitlines(), 1)
+            if line.startswith(commit)}
+
+
+def decisions(path: Path, file: str, lines: Iterable[int]) -> list[Mutant]:
+    """The Mutants of the C file at `path`, called `file`, that change any of `lines`.
+
+    LabError ENVIRONMENT if spatch cannot read the file.
+    """
+    text = path.read_text("utf-8")
+    begins = list(itertools.accumulate(map(len, text.splitlines(keepends=True)), initial=0))
+    said = process.run(["spatch", "--very-quiet", "--sp-file", _RULES, path],
+                       check_status=ENVIRONMENT, what=f"spatch {file}").stdout
+    wanted, found = set(lines), {}
+    for words in map(str.split, sorted(set(re.findall(r"^decision (.*)$", said, re.M)))):
+        kind, function = words[0], words[-1]
+        places = [begins[int(line) - 1] + int(column) for line, column in
+                  zip(words[1:-1:2], words[2:-1:2])]
+        if not wanted.isdisjoint(range(int(words[1]), int(words[3]) + 1)):
+            for start, end, new in _wrong(kind, text, *places):
+                old = text[start:end]
+                line = bisect.bisect_right(begins, start)
+                found[start, end, new] = Mutant(file, function, line, kind, start, end,
+                                                old, new)
+    return [found[place] for place in sorted(found)]
+
+
+def _wrong(kind: str, text: str, start: int, end: int, begin: int,
+           stop: int) -> Iterator[tuple[int, int, str]]:
+    """The wrong texts for one decision: (start, end, text)."""
+    old, mate = text[start:end], text[begin:stop]
+    if kind == "condition":
+        yield start, end, "0"
+        yield start, end, "1"
+    elif kind in ("and", "or"):
+        yield start, end, "1" if kind == "and" else "0"
+    elif kind == "choice":
+        yield start, end, mate
+    elif kind == "sum":
+        yield start, stop, old
+    elif kind == "statement":
+        yield start, end, ""
+    elif kind == "constant":
+        others = [_NUMBERS.get(old), *(new for prefix, new in _KINDS.items()
+                                       if old.startswith(prefix))]
+        yield from ((start, end, new) for new in filter(None, others[:1 + (not others[0])]))
+    elif not _FIXED.fullmatch(old) or kind == "argument" and re.fullmatch(
+            "[a-z]\\w*", old) and old not in _NUMBERS:
+        yield start, end, f"0 & ({old})"        # of a pointer, that does not compile
+
+
+def all_in_one(text: str, chosen: Sequence[tuple[int, Mutant]]) -> str:
+    """`text` of a file with all numbered Mutants `chosen`: MUTANT(number) says which of
+    them the kernel is to be."""
+    ranges: dict[tuple[int, int], list[tuple[int, Mutant]]] = {}
+    for number, mutant in chosen:
+        ranges.setdefault((mutant.start, mutant.end), []).append((number, mutant))
+    # Outer before inner ones: expressions nest.
+    order = sorted(ranges, key=lambda place: (place[0], -place[1]))
+
+    def compose(start, end, inner):
+        made, at = [], start
+        while inner:
+            place = inner.pop(0)
+            within = [other for other in inner if other[1] <= place[1]]
+            inner = inner[len(within):]
+            made += [text[at:place[0]],
+                     _either(compose(place[0], place[1], within), ranges[place])]
+            at = place[1]
+        return "".join([*made, text[at:end]])
+
+    return compose(0, len(text), order)
+
+
+def _either(right: str, wrong: Sequence[tuple[int, Mutant]]) -> str:
+    """C that is `right`, or what one of the Mutants in its place would be."""
+    for number, mutant in wrong:
+        if mutant.kind == "statement":
+            right = f"do {{ if (!MUTANT({number})) {{ {right}; }} }} while (0)"
+        else:
+            right = f"(MUTANT({number}) ? ({mutant.new}) : ({right}))"
+    return right

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Compiling single files with a change, to see whether that changes any instruction."""
+
+import functools
+import hashlib
+import re
+import shlex
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Optional
+
+from .. import packages, process
+from ..boot import kernel
+
+_SAVED = re.compile(r"^savedcmd_\S+ := (.*?)(?: ; .*)?$", re.M)
+
+
+class Compiler:
+    """Compiles `files` of the tree that `build` was made from, with the commands that
+    make kept, each with one file in place of that of the tree."""
+
+    def __init__(self, build: kernel.Build, files: Sequence[str], scratch: Path) -> None:
+        self.build, self.files, self.scratch = build, files, scratch
+
+    @functools.lru_cache(maxsize=None)
+    def uses(self, file: str) -> tuple[str, ...]:
+        """The C files that this kernel compiles and that `file` is part of."""
+        return tuple(source for source in self.files if source.endswith(".c") and (
+            file == source or file.endswith(".h") and file in self._saved(source))
+            and self._saved(source))
+
+    @functools.lru_cache(maxsize=None)
+    def _saved(self, source: str) -> str:
+        """What make kept of how it compiled `source`: the command, and the headers."""
+        path = self.build.dir / source
+        made = path.with_name(f".{path.stem}.o.cmd")
+        return made.read_text("utf-8") if made.exists() else ""
+
+    def digest(self, file: str, text: str) -> Optional[str]:
+        """What tells apart the objects that come of `file` with this `text`: '' if this
+        kernel has none, None if it does not compile."""
+        digest = hashlib.sha256()
+        for source in self.uses(file):
+            made = self._object(source, file, text)
+            if made is None:
+                return None
+            digest.update(made)
+        return digest.hexdigest() if self.uses(file) else ""
+
+    def _object(self, source: str, file: str, text: str) -> Optional[bytes]:
+        found = _SAVED.search(self._saved(source))
+        assert found, source
+        words = [word for word in shlex.split(found[1]) if not word.startswith("-Wp,-MMD")]
+        # One directory a thread; its files come before the tree's, and go by their names.
+        top = self.scratch / str(threading.get_ident())
+        for name, content in ((source, (self.build.source / source).read_text("utf-8")),
+                              (file, text)):
+            (top / name).parent.mkdir(parents=True, exist_ok=True)
+            (top / name).write_text(content, "utf-8")
+        output = top / "object.o"
+        output.unlink(missing_ok=True)
+        words[-1:] = [f"-fmacro-prefix-map={top}/=", f"{top / source}"]
+        words[words.index("-o") + 1] = str(output)
+        words.insert(2, f"-I{top}/include")
+        done = process.run(words[words[0] == "ccache":], cwd=self.build.dir,
+                           env=kernel.environment())
+        (top / file).unlink()
+        return None if done.returncode else output.read_bytes()
+
+
+def compare(compilers: Sequence[Compiler], right: Mapping[str, str],
+            changed: Sequence[tuple[str, str]]) -> list[Optional[tuple]]:
+    """What the kernels of `compilers` make of each (file, text) of `changed`.
+
+    None: one of them cannot compile it. (): the same objects as of the `right` text of
+    the file. A tuple otherwise, and equal ones for equal objects.
+    """
+    def digests(file, text):
+        return tuple(compiler.digest(file, text) for compiler in compilers)
+
+    with process.pool(packages.jobs()) as pool:
+        before = {file: pool.submit(digests, file, text) for file, text in right.items()}
+        after = [pool.submit(digests, file, text) for file, text in changed]
+        return [None if None in future.result() else
+                () if future.result() == before[file].result() else (file, *future.result())
+                for (file, _), future in zip(changed, after)]

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""docs/mutants.md: what was done to each hunk, and who noticed."""
+
+import string
+from collections.abc import Sequence
+
+from .. import paths
+from ..reports import tables
+from . import trials
+from .trials import Trial
+
+
+def write(made: Sequence[Trial]) -> bool:
+    """Write the page of all `made`; whether that changes it."""
+    template = string.Template((paths.ROOT / "docs/mutants.md.in").read_text("utf-8"))
+    files = list(dict.fromkeys(trial.change.file for trial in made))
+    rows: list[tuple[str, ...]] = [("file", *trials.FATES, "without a reason")]
+    for file in (*files, ""):
+        mine = [trial for trial in made if file in ("", trial.change.file)]
+        rows.append((f"`{file}`" if file else "all", *(
+            str(sum(trial.fate.startswith(fate) for trial in mine)) for fate in trials.FATES),
+            str(sum(trial.fate == trials.SURVIVED and not trial.why for trial in mine))))
+    text = template.substitute(counts=tables.markdown(rows), files="\n\n".join(
+        f"## {file}\n\n{_table([trial for trial in made if trial.change.file == file])}"
+        for file in files))
+    return paths.replace(paths.ROOT / "docs/mutants.md", text.encode())
+
+
+def _table(made):
+    rows = [("line", "change", "what came of it", "who noticed")]
+    for trial in made:
+        who = trial.why or (f"as {_code(trial.twin.partition(': ')[2])}" if trial.twin else
+                            f"{trial.cell}: {_names(trial.cases)}" if trial.cell else "")
+        rows.append((str(trial.change.line), _code(trial.change.name), trial.fate, who))
+    return tables.markdown(rows)
+
+
+def _code(words):
+    return f"`{words.replace('|', chr(92) + '|')}`"
+
+
+def _names(cases):
+    more = f" and {len(cases) - 1} more" if cases[1:] else ""
+    return cases[0].replace("|", "\\|") + more

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The command: all mutants of the series, tried on one kernel after the other."""
+
+import dataclasses
+import fnmatch
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Optional, Union
+
+from .. import model, packages, paths, process, results, runner, toml, ui
+from ..boot import kernel
+from ..errors import FAILED, PASS, USAGE, LabError
+from ..source import fetch, trees
+from . import kernels, mutants, objects, page, trials
+from .mutants import Hunk, Mutant
+from .trials import Trial
+
+KERNELS = ("x86_64", "arm64")   # on which all is tried first
+_FAST = ("kunit.filter=speed>slow",)    # without the random requests
+_REASON = ("file", "name", "why")
+
+
+def run(patch: int = 0, options: Optional[runner.Options] = None) -> int:
+    """Try all mutants of the series, or those of patch number `patch`, and write
+    docs/mutants.md if it was all; returns an exit status.
+
+    FAILED if one survives that mutants.toml gives no reason for. LabError USAGE for a
+    patch that does not exist; what is not the fault of a mutant is raised. What was
+    tried before on the same series is not tried again.
+    """
+    plan, options = model.load(), options or runner.Options()
+    trees.tree("series")
+    commits = trees.commits()
+    if not 0 <= patch <= len(commits):
+        raise LabError(f"no patch {patch}: there are {len(commits)}", USAGE)
+    reasons = toml.entries(paths.ROOT / "mutants.toml", "equivalent", _REASON)
+    cells = [cell for cell in plan.cells.values() if not cell.bench]
+    packages.need("mutate", *packages.for_cells(
+        [cell for cell in cells if cell.kernel in KERNELS], plan))
+    trying = Trying(plan, commits[patch - 1][0] if patch else "")
+    if options.dry_run:
+        ui.say(f"would try {len(trying.trials)} mutants")
+        return PASS
+    others = [name for name in dict.fromkeys(cell.kernel for cell in cells)
+              if name not in KERNELS]
+    for names in (KERNELS, *((name,) for name in others)):
+        trying.on(names)
+    return _conclude(trying, reasons, patch)
+
+
+class Trying:
+    """The mutants of the series or of the lines of one commit, and what comes of them."""
+
+    def __init__(self, plan: model.Matrix, commit: str) -> None:
+        self.plan, self.source = plan, trees.tree("series")
+        self.files = mutants.files("base", "series")
+        self.texts = {file: (self.source / file).read_text("utf-8") for file in self.files}
+        self.trials: list[Trial] = []
+        for file in self.files:
+            hunks = mutants.hunks("base", "series", file)
+            lines = {line for hunk in hunks for line in range(hunk.first, hunk.end)}
+            if commit:
+                lines &= mutants.added(commit, "series", file)
+                hunks = [hunk for hunk in hunks
+                         if not lines.isdisjoint(range(hunk.first, hunk.end))]
+            self.trials += [*map(Trial, mutants.decisions(self.source / file, file, lines)),
+                            *map(Trial, hunks)]
+        key = hashlib.sha256(trees.git("rev-parse", "series^{tree}").encode())
+        self.kept = trials.Kept(key.hexdigest()[:16])
+        self.same: dict[tuple, Trial] = {}      # by their objects
+
+    def on(self, names: Sequence[str]) -> None:
+        """Try on these kernels what nothing has noticed yet."""
+        waiting = [trial for trial in self.trials if not self.kept.load(trial, names)
+                   and trial.fate in (trials.SURVIVED, trials.EQUAL)]
+        if not waiting:
+            return
+        builds = _builds(self.plan, names, "series")
+        with fetch.scratch("mutate") as scratch:
+            compilers = [objects.Compiler(build, self.files, scratch / name)
+                         for name, build in builds.items()]
+            different = self._compiled(compilers, waiting)
+            together, alone = self._divided(compilers, different)
+        for trial in waiting:
+            if trial.fate != trials.SURVIVED:
+                self.kept.save(trial, names)
+        if different:
+            self._boot(names, together, alone)
+
+    def _compiled(self, compilers, waiting):
+        """Those of `waiting` that change instructions, one of each kind."""
+        with ui.step(f"compile {len(waiting)} mutants"):
+            found = objects.compare(compilers, self.texts, [
+                (trial.change.file, trial.change.made(self.texts[trial.change.file]))
+                for trial in waiting])
+        left = []
+        for trial, made in zip(waiting, found):
+            twin = self.same.setdefault(made, trial) if made else trial
+            if made is None:
+                trial.fate = trials.BROKEN
+            elif not made:
+                trial.fate = trials.EQUAL
+            elif twin is not trial:
+                trial.fate, trial.twin = trials.TWIN, twin.name
+            else:
+                trial.fate = trials.SURVIVED
+                left.append(trial)
+        return left
+
+    def _divided(self, compilers, waiting):
+        """`waiting` as (those that one kernel can be all of, those that it cannot)."""
+        together = [trial for trial in waiting if trial.change.kind != "hunk"]
+        odd = []
+        changed = kernels.texts(self.source, _numbered(together))
+        for (file, _), made in zip(changed.items(), objects.compare(
+                compilers, self.texts, list(changed.items()))):
+            if made is not None:
+                continue
+            mine = [trial for trial in together if trial.change.file == file]
+            texts = [(file, kernels.texts(self.source, _numbered([trial]))[file])
+                     for trial in mine]
+            odd += [trial for trial, made in
+                    zip(mine, objects.compare(compilers, self.texts, texts))
+                    if made is None]
+        return ([trial for trial in together if trial not in odd],
+                [trial for trial in waiting if trial not in together or trial in odd])
+
+    def _boot(self, names, together, alone):
+        """Boot the kernel that `together` make up, as each of them, and one for each of
+        `alone`; first without the slow test cases, then with them."""
+        numbered = dict(enumerate(together, 1))
+        everything = kernels.commit("series", kernels.texts(self.source, _numbered(together)))
+        trees.visit(everything)
+        builds = _builds(self.plan, names, trees.VISITED)
+        top, right = results.new_run(), {}
+        for args in (_FAST, ()):
+            cells = [dataclasses.replace(cell, args=[*cell.args, *args])
+                     for cell in self.plan.cells.values()
+                     if cell.kernel in names and not cell.bench]
+            left = {number: trial for number, trial in numbered.items()
+                    if trial.fate == trials.SURVIVED}
+            if not left and not alone:
+                break
+            right[args] = trials.right(cells, builds, top / f"right{len(args)}")
+            self._attempts(names, [
+                (trial, [f"{kernels.WORD}={number}"],
+                 [boot for boot in right[args] if number in boot.reached])
+                for number, trial in left.items()], top, not args)
+        for trial in alone:
+            change = trial.change
+            trees.visit(kernels.commit("series", {
+                change.file: change.made(self.texts[change.file])}))
+            try:
+                builds = _builds(self.plan, names, trees.VISITED)
+            except LabError as err:
+                trial.fate = f"{trials.BROKEN}: {err}"
+                self.kept.save(trial, names)
+                continue
+            for args in (_FAST, ()):
+                if trial.fate == trials.SURVIVED:
+                    boots = [dataclasses.replace(boot, build=builds[boot.cell.kernel])
+                             for boot in nearest(right[args], numbered, change)]
+                    self._attempts(names, [(trial, [], boots)], top, not args)
+
+    def _attempts(self, names, attempts, top, last):
+        """Make these attempts side by side, and keep what comes of them: that something
+        survives them only if they are the `last` on these kernels."""
+        begin, done = time.monotonic(), 0
+        with process.pool(packages.jobs()) as pool:
+            waiting = [(pool.submit(trials.attempt, trial, words, boots, top), trial)
+                       for trial, words, boots in attempts]
+            for future, trial in waiting:
+                future.result()
+                done += 1
+                if last or trial.fate != trials.SURVIVED:
+                    self.kept.save(trial, names)
+                left = (time.monotonic() - begin) / done * (len(attempts) - done)
+                ui.say(f"{trial}: {done} of {len(attempts)}, {ui.seconds(left)} left")
+
+
+def _numbered(chosen):
+    return {number: trial.change for number, trial in enumerate(chosen, 1)}
+
+
+def _builds(plan, names, tree):
+    return {name: kernel.build(plan.kernels[name], tree) for name in names}
+
+
+def nearest(boots: Sequence[trials.Boot], numbered: Mapping[int, Trial],
+            change: Union[Hunk, Mutant]) -> list[trials.Boot]:
+    """Those of `boots` that reached a mutant in the lines of `change`, else in its file;
+    all if there is none."""
+    for near in (lambda other: change.line <= other.line <= change.last, lambda _: True):
+        numbers = {number for number, trial in numbered.items()
+                   if trial.change.file == change.file and near(trial.change)}
+        if numbers:
+            return [boot for boot in boots if numbers & boot.reached]
+    return list(boots)
+
+
+def _conclude(trying, reasons, patch):
+    """Say what survived without a reason; write the page. An exit status."""
+    used, unexplained = set(), []
+    for trial in trying.trials:
+        if trial.fate != trials.SURVIVED:
+            continue
+        found = [number for number, reason in enumerate(reasons)
+                 if fnmatch.fnmatch(trial.change.file, reason["file"])
+                 and fnmatch.fnmatch(trial.change.name, reason["name"])]
+        used.update(found[:1])
+        trial.why = reasons[found[0]]["why"] if found else ""
+        if not found:
+            unexplained.append(trial)
+    for trial in unexplained:
+        ui.say(f"SURVIVED  {trial.name}")
+    if not patch:
+        for number in set(range(len(reasons))) - used:
+            ui.say(f"mutants.toml: needed by nothing: {reasons[number]['name']}")
+        page.write(trying.trials)
+    counts = ", ".join(f"{sum(trial.fate.startswith(fate) for trial in trying.trials)} "
+                       f"{fate}" for fate in trials.FATES)
+    ui.conclusion(f"mutate: {len(trying.trials)} mutants: {counts}; "
+                  f"{len(unexplained)} of these without a reason")
+    return FAILED if unexplained else PASS

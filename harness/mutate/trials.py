@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Booting mutants, and what notices them."""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Union
+
+from .. import model, packages, paths, process, results
+from ..boot import cell as boots
+from ..boot import kernel
+from . import kernels
+from .mutants import Hunk, Mutant
+
+# What comes of a mutant.
+NOTICED = "noticed"             # by an assertion
+CRASHED = "crashed"             # or warned, or hung, and no assertion says why
+TWIN = "the same as another"
+EQUAL = "changes no instruction"
+BROKEN = "does not compile"
+SURVIVED = "survived"
+FATES = (NOTICED, CRASHED, TWIN, EQUAL, BROKEN, SURVIVED)
+
+_SPARE = 30                     # seconds that a boot may take longer than the right one
+
+
+@dataclass
+class Trial:
+    """A mutant or an undone hunk, and what came of it."""
+
+    change: Union[Mutant, Hunk]
+    fate: str = SURVIVED
+    cell: str = ""              # that noticed
+    cases: list[str] = field(default_factory=list)      # which failed there
+    twin: str = ""              # the name of the other
+    why: str = ""               # it may survive, as mutants.toml says
+
+    @property
+    def name(self) -> str:
+        """What tells it from all others."""
+        return f"{self.change.file}: {self.change.name}"
+
+    def __str__(self) -> str:
+        where = f" ({self.cell}: {', '.join(self.cases[:2])})" if self.cell else ""
+        return f"{self.fate}: {self.name}{where}"
+
+
+@dataclass
+class Boot:
+    """A boot of the series as it is, to compare with."""
+
+    cell: model.Cell
+    build: kernel.Build
+    cases: Mapping              # {names: status}
+    seconds: float
+    reached: set[int]           # the numbers of mutants whose place it came to
+
+
+def right(cells: Sequence[model.Cell], builds: Mapping[str, kernel.Build],
+          top: Path) -> list[Boot]:
+    """The Boots of `cells`, fastest first, of those that pass."""
+    def made(cell):
+        outcome = boots.boot(cell, builds[cell.kernel], top / cell.name)
+        return outcome.ok and Boot(cell, builds[cell.kernel],
+                                   results.cases(Path(outcome.directory)),
+                                   outcome.seconds, kernels.reached(outcome))
+
+    with process.pool(packages.jobs(cells)) as pool:
+        return sorted(filter(None, pool.map(made, cells)), key=lambda boot: boot.seconds)
+
+
+def attempt(trial: Trial, words: Sequence[str], boots_: Iterable[Boot], top: Path) -> None:
+    """Boot with the kernel arguments `words` what `boots_` were, until one notices."""
+    for boot in boots_:
+        directory = top / f"{boot.cell.name}.{'.'.join(words)}"
+        limit = min(boot.cell.timeout, int(boot.seconds * 2) + _SPARE)
+        cell = dataclasses.replace(boot.cell, timeout=limit, args=[*boot.cell.args, *words])
+        outcome = boots.boot(cell, boot.build, directory)
+        cases = missing(boot.cases, results.cases(directory))
+        shutil.rmtree(directory)
+        if cases or not outcome.ok:
+            asserted = [failure.partition(": ")[0] for failure in outcome.failures
+                        if " at " in failure]
+            trial.fate, trial.cell = NOTICED if asserted else CRASHED, boot.cell.name
+            trial.cases = asserted or [outcome.problem or cases[0]]
+            return
+
+
+def missing(before: Mapping, now: Mapping) -> list[str]:
+    """The names of the test cases that passed before and do not now."""
+    return [results.label(names) for names, status in before.items()
+            if status == "PASS" and now.get(names) != "PASS"]
+
+
+class Kept:
+    """What is known of mutants of the series, so that a stopped command goes on."""
+
+    def __init__(self, key: str) -> None:
+        self.path = paths.cache() / "mutate" / f"{key}.json"
+        self.known = (json.loads(self.path.read_text("utf-8"))
+                      if self.path.exists() else {})
+
+    def load(self, trial: Trial, names: Sequence[str]) -> bool:
+        """Complete `trial`; whether it has been tried on the kernels `names`."""
+        found = self.known.get(trial.name)
+        if found:
+            trial.fate, trial.cell, trial.cases, trial.twin, on = found
+            return set(names) <= set(on)
+        return False
+
+    def save(self, trial: Trial, names: Sequence[str]) -> None:
+        """Keep what came of `trial` on the kernels `names`."""
+        on = self.known.get(trial.name, [[]])[-1]
+        self.known[trial.name] = [trial.fate, trial.cell, trial.cases, trial.twin,
+                                  [*on, *names]]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        paths.replace(self.path, json.dumps(self.known, indent=1).encode())

@@ -1,0 +1,363 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""./lab mutate: which decisions there are, kernels that are every mutant, who notices."""
+
+import shutil
+import subprocess
+import unittest
+from unittest import mock
+
+from harness import paths, process
+from harness.boot import kernel
+from harness.errors import FAILED, PASS, USAGE
+from harness.mutate import kernels, mutants, objects
+from harness.mutate import run as mutate
+from harness.source import trees
+from harness.tests import Sandbox
+from harness.tests.lab import Lab, ktap
+
+FILE = "kernel/dma/direct.c"
+SOURCE = """\
+#define EIO 5
+#define EOPNOTSUPP 95
+#define DMA_ATTR_X 1
+
+int trace(int *log, int n);
+
+int map(int *log, int attrs, int coherent, int size)
+{
+	int ret = 0;
+
+	if (attrs & DMA_ATTR_X && !coherent) {
+		trace(log, size);
+		return -EOPNOTSUPP;
+	}
+	ret = size ? size + 1 : -EIO;
+	return ret | (attrs & 2);
+}
+"""
+# What the rules find in lines 11 to 16, one a line: kind, text, wrong text.
+FOUND = """\
+condition|attrs & DMA_ATTR_X && !coherent|0
+condition|attrs & DMA_ATTR_X && !coherent|1
+and|attrs & DMA_ATTR_X|1
+constant|DMA_ATTR_X|0
+and|!coherent|1
+statement|trace(log, size)|
+argument|log|0 & (log)
+argument|size|0 & (size)
+constant|EOPNOTSUPP|EIO
+statement|ret = size ? size + 1 : -EIO|
+choice|size + 1|-EIO
+sum|size + 1|size
+constant|1|0
+choice|-EIO|size + 1
+constant|EIO|EOPNOTSUPP
+or|ret|0
+result|ret \\| (attrs & 2)|0 & (ret \\| (attrs & 2))
+or|(attrs & 2)|0
+"""
+# Prints what each of `maps` does, a line each; the first with each number of a mutant.
+MAIN = """
+#include <stdio.h>
+int trace(int *log, int n) { *log = *log * 7 + n; return 0; }
+int main(void)
+{
+	for (int n = 0; n < 2 * COUNT; n++, puts(""))
+		for (int i = 0; i < 16; i++) {
+			int log = 1;
+
+			which = n < COUNT ? n : 0;
+			printf("%d ", maps[n < COUNT ? 0 : n - COUNT + 1](
+				&log, i & 3, i & 4, (i & 8) * 2));
+			printf("%d ", log);
+		}
+}
+"""
+
+
+def decisions(text=SOURCE, lines=range(11, 17)):
+    """The Mutants of the C file `text`."""
+    path = paths.ROOT / "a.c"
+    path.write_text(text)
+    return mutants.decisions(path, FILE, lines)
+
+
+@unittest.skipUnless(shutil.which("spatch"), "needs Debian's coccinelle")
+class Decisions(Sandbox):
+    def test_found(self):
+        found = [f"{made.kind}|{made.old.replace('|', chr(92) + '|')}|"
+                 f"{made.new.replace('|', chr(92) + '|')}" for made in decisions()]
+        self.assertEqual(sorted(found), sorted(FOUND.splitlines()))
+        self.assertEqual({made.function for made in decisions()}, {"map"})
+
+    def test_lines(self):
+        """Only what the series adds, or part of which it adds."""
+        self.assertEqual([made.new for made in decisions(lines=[13])], ["EIO"])
+        self.assertEqual(decisions(lines=[7, 10]), [])
+        two = SOURCE.replace("&& !", "&&\n\t    !")
+        self.assertIn("attrs & DMA_ATTR_X && !coherent -> 0", " ".join(
+            made.name for made in decisions(two, [12])))
+
+    def test_kernel_of_all(self):
+        """It does what each of them does, and without a number what the source does."""
+        made = [mutant for mutant in decisions() if mutant.old != "log"]
+        numbered = dict(enumerate(made, 1))
+
+        texts = [mutants.all_in_one(SOURCE, list(numbered.items())), SOURCE, *(
+            mutant.made(SOURCE) for mutant in made)]
+        path = paths.ROOT / "all.c"
+        path.write_text("\n".join([
+            "int which;", "#define MUTANT(n) ((n) == which)", f"#define COUNT {len(made) + 1}",
+            *(text.replace("int map(", f"int map{number}(")
+              for number, text in enumerate(texts)),
+            f"int (*maps[])() = {{ {', '.join(f'map{n}' for n in range(len(texts)))} }};",
+            MAIN]))
+        subprocess.run(["gcc", "-w", "-o", path.with_suffix(""), path], check=True)
+        said = subprocess.run([path.with_suffix("")], capture_output=True, check=True,
+                              text=True).stdout.splitlines()
+        ours, theirs = said[:len(made) + 1], said[len(made) + 1:]
+        for number, (mine, alone) in enumerate(zip(ours, theirs)):
+            with self.subTest(number and numbered[number].name):
+                self.assertEqual(mine, alone)
+                self.assertEqual(alone == theirs[0], not number)
+
+    def test_as_many_lines(self):
+        two = SOURCE.replace("&& !", "&&\n\t    !")
+        for mutant in decisions(two, range(11, 18)):
+            self.assertEqual(mutant.made(two).count("\n"), two.count("\n"))
+
+
+class Hunks(Sandbox):
+    def setUp(self):
+        super().setUp()
+        self.repo = self.top / "repo"
+        self.repo.mkdir()
+        self.enter(mock.patch.object(trees, "_stock", lambda: self.repo))
+        self.git("init", "-q")
+        self.commits = [self.commit(text) for text in (
+            "a\nb\nc\nd\ne\n", "a\nB\nc\nd\ne\n", "a\nB\nc\ne\nf\nf\n")]
+
+    def git(self, *args):
+        return process.git(*args, cwd=self.repo, check_status=1).stdout.strip()
+
+    def commit(self, text):
+        for name in (FILE, "kernel/dma/tests/x.c", "include/kunit/dma.h", "Makefile"):
+            paths.replace(self.repo / name, text.encode())
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", "x")
+        return self.git("rev-parse", "HEAD")
+
+    def test_hunks(self):
+        base, one, tip = self.commits
+        self.assertEqual(mutants.files(base, tip), [FILE])
+        found = mutants.hunks(base, tip, FILE)
+        self.assertEqual([(hunk.first, hunk.last, hunk.old, hunk.new) for hunk in found],
+                         [(2, 2, "b\n", "B\n"), (4, 3, "d\n", ""), (5, 6, "", "f\nf\n")])
+        text = (self.repo / FILE).read_text()
+        self.assertEqual([hunk.made(text) for hunk in found], [
+            "a\nb\nc\ne\nf\nf\n", "a\nB\nc\nd\ne\nf\nf\n", "a\nB\nc\ne\n"])
+        self.assertEqual(found[2].name, "hunk undone: f (2 lines)")
+        self.assertEqual([mutants.added(commit, tip, FILE) for commit in (one, tip)],
+                         [{2}, {5, 6}])
+
+    def test_commit(self):
+        """Other files, and the tree that is checked out, stay as they are."""
+        made = kernels.commit(self.commits[-1], {FILE: "new\n"})
+        self.assertEqual(self.git("diff", "--name-only", self.commits[-1], made), FILE)
+        self.assertEqual(self.git("show", f"{made}:{FILE}"), "new")
+        self.assertEqual(self.git("status", "--porcelain"), "")
+
+
+class Objects(Sandbox):
+    """Real objects of two small files, one of which includes a header."""
+
+    def setUp(self):
+        super().setUp()
+        source, build = self.top / "tree", self.top / "build"
+        for name, text in (("d/a.c", '#include "a.h"\nint a(void) { return A; }\n'),
+                           ("d/b.c", "int b(int x) { return x + 1; }\n"),
+                           ("d/a.h", "#define A 1\n/* words */\n")):
+            paths.replace(source / name, text.encode())
+        for name, more in (("a", "d/a.h"), ("b", "")):
+            paths.replace(build / f"d/.{name}.o.cmd", (
+                f"savedcmd_d/{name}.o := gcc -Wp,-MMD,x.d -O2 -I{source}/d -c "
+                f"-o d/{name}.o {source}/d/{name}.c ; objtool x\ndeps := {more}\n").encode())
+        made = kernel.Build(mock.Mock(), source, build)
+        self.compiler = objects.Compiler(made, ["d/a.c", "d/b.c", "d/a.h", "d/no.c"],
+                                         self.top / "scratch")
+        self.texts = {name: (source / name).read_text() for name in ("d/a.h", "d/b.c")}
+
+    def compare(self, file, old, new):
+        made, = objects.compare([self.compiler], self.texts,
+                                [(file, self.texts[file].replace(old, new))])
+        return made
+
+    def test_compare(self):
+        self.assertEqual(self.compare("d/b.c", "x + 1", "1 + x"), ())
+        self.assertIsNone(self.compare("d/b.c", "x + 1", "x +"))
+        self.assertTrue(self.compare("d/b.c", "x + 1", "x + 2"))
+        self.assertEqual(self.compare("d/b.c", "x + 1", "x - 1"),
+                         self.compare("d/b.c", "x + 1", "-1 + x"))
+
+    def test_header(self):
+        self.assertEqual(self.compiler.uses("d/a.h"), ("d/a.c",))
+        self.assertEqual(self.compare("d/a.h", "words", "others"), ())
+        self.assertTrue(self.compare("d/a.h", "A 1", "A 2"))
+
+    def test_not_compiled(self):
+        self.assertEqual(self.compiler.digest("d/no.c", "x"), "")
+
+
+MATRIX = """
+[kernel.x86_64]
+arch = "x86_64"
+[cell.one]
+what = "1"
+kernel = "x86_64"
+args = ["cell=one"]
+suites = "dma*"
+[cell.two]
+what = "2"
+kernel = "x86_64"
+args = ["cell=two"]
+suites = "dma*"
+"""
+
+
+class Command(Lab):
+    """A series of one file with the planted mutants of a test."""
+
+    MATRIX = MATRIX
+
+    def setUp(self):
+        super().setUp()
+        self.enter(mock.patch.object(mutate, "KERNELS", ("x86_64",)))
+        self.enter(mock.patch.object(trees, "commits", lambda *_: [("1", "only")]))
+        self.enter(mock.patch.object(mutants, "files", lambda *_: [FILE]))
+        self.enter(mock.patch.object(trees, "visit", self.visit))
+        self.enter(mock.patch.object(kernels, "commit", lambda _, changed: changed))
+        self.enter(mock.patch.object(objects, "compare", self.compare))
+        for name, text in (("docs/mutants.md.in", "$counts\n$files\n"), ("mutants.toml", "")):
+            paths.replace(self.root / name, text.encode())
+        for name in (FILE, "kernel/dma/mapping.c"):
+            paths.replace(trees.tree("series") / name, b"abcdefg\n")
+        self.plant("b", "c", "d")
+        self.fates = {}         # {text: what compare() finds}
+        self.notice({})
+
+    def plant(self, *letters, hunks=()):
+        """Let the series have mutants that replace these letters, and hunks."""
+        made = [mutants.Mutant(FILE, "f", 1, "condition", at, at + 1, letter, "0")
+                for letter in letters for at in ["abcdefg".index(letter)]]
+        self.enter(mock.patch.object(mutants, "decisions", lambda *_: made))
+        self.enter(mock.patch.object(mutants, "hunks", lambda *_: list(hunks)))
+
+    def compare(self, _compilers, _right, changed):
+        return [self.fates.get(text, (text,)) for _, text in changed]
+
+    def visit(self, changed):
+        self.visited = changed
+        return trees.tree(trees.VISITED)
+
+    def notice(self, bad, reached=(1, 2, 3)):
+        """Let cells print `bad`: {(cell, mutant): text}; others pass."""
+        said = "".join(f"dma_mutant: reached {number}\n" for number in reached)
+        for cell in ("one", "two"):
+            good = self.top / f"{cell}.good"
+            good.write_text(ktap("ok a", "ok b") + said)
+            cases = ""
+            for (where, number), text in bad.items():
+                if where == cell:
+                    (self.top / f"{cell}.{number}").write_text(text)
+                    cases += f"*dma_mutant={number}*) cat {self.top}/{cell}.{number};; "
+            path = self.top / "consoles" / cell
+            path.write_text(f'case "$*" in {cases}*) cat {good};; esac\n')
+
+    def mutate(self, *argv):
+        """(status, lines of stdout) of ./lab mutate."""
+        return self.lab("mutate", *argv)[:2]
+
+    def numbers(self):
+        """(cell, mutant) of each boot since the last call that was of a mutant."""
+        found = []
+        for argv in self.boots():
+            words = " ".join(argv).split()
+            mutant = [word[11:] for word in words if word.startswith("dma_mutant=")]
+            if mutant:
+                found.append((next(word[5:] for word in words if word[:5] == "cell="),
+                              int(mutant[0])))
+        return sorted(set(found))
+
+    def test_noticed(self):
+        """By an assertion, by a crash, and only in the second cell."""
+        self.notice({("one", 1): ktap("not ok a", "ok b"), ("two", 1): ktap("not ok a", "ok b"),
+                     **{(cell, 2): "BUG: x\n" + ktap("ok a", "ok b")
+                        for cell in ("one", "two")},
+                     ("two", 3): ktap("ok a")})
+        status, out = self.mutate()
+        self.assertEqual((status, out[-1]), (PASS, (
+            "mutate: 3 mutants: 1 noticed, 2 crashed, 0 the same as another, 0 changes no "
+            "instruction, 0 does not compile, 0 survived; 0 of these without a reason")))
+        text = (self.root / "docs/mutants.md").read_text()
+        self.assertRegex(text, r"`f: b -> 0` *\| noticed *\| \w+: dma_direct.a ")
+        self.assertRegex(text, r"`f: c -> 0` *\| crashed *\| \w+: the kernel complained: BUG: x")
+        self.assertRegex(text, r"`f: d -> 0` *\| crashed *\| two: dma_direct.b ")
+
+    def test_weak_test(self):
+        """That nothing notices is said, unless there is a reason for it."""
+        status, out = self.mutate()
+        self.assertEqual((status, out[-4:-1]), (FAILED, [
+            f"SURVIVED  {FILE}: f: {letter} -> 0" for letter in "bcd"]))
+        self.assertEqual(self.numbers(), [(cell, number) for cell in ("one", "two")
+                                          for number in (1, 2, 3)])
+        reason = "[[equivalent]]\nfile = '*'\nname = 'f: *'\nwhy = 'no difference'\n"
+        (self.root / "mutants.toml").write_text(reason + reason)
+        status, out = self.mutate()
+        self.assertEqual((status, self.boots()), (PASS, []))
+        self.assertIn("mutants.toml: needed by nothing: f: *", out)
+        self.assertIn("| no difference", (self.root / "docs/mutants.md").read_text())
+
+    def test_not_reached(self):
+        """No cell is booted that does not come to the place."""
+        self.notice({}, reached=(2,))
+        status, _ = self.mutate()
+        self.assertEqual((status, self.numbers()), (FAILED, [("one", 2), ("two", 2)]))
+
+    def test_compiled(self):
+        self.fates = {"a0cdefg\n": None, "ab0defg\n": (), "abc0efg\n": ("same",),
+                      "abcd0fg\n": ("same",)}
+        self.plant("b", "c", "d", "e")
+        self.notice({("one", 1): ktap("not ok a"), ("two", 1): ktap("not ok a")})
+        status, out = self.mutate()
+        self.assertEqual((status, out[-1]), (PASS, (
+            "mutate: 4 mutants: 1 noticed, 0 crashed, 1 the same as another, 1 changes no "
+            "instruction, 1 does not compile, 0 survived; 0 of these without a reason")))
+        self.assertIn("as `f: d -> 0`", (self.root / "docs/mutants.md").read_text())
+
+    def test_useless_hunk(self):
+        """A hunk is undone in a kernel of its own."""
+        self.plant("b", hunks=[mutants.Hunk(FILE, 1, 2, "old\n", "abcdefg\n")])
+        self.notice({("one", 1): ktap("not ok a"), ("two", 1): ktap("not ok a")})
+        status, out = self.mutate()
+        self.assertEqual((status, out[-2]),
+                         (FAILED, f"SURVIVED  {FILE}: hunk undone: abcdefg"))
+        self.assertEqual(self.visited, {FILE: "old\n"})
+
+    def test_goes_on(self):
+        """What was tried is not tried again, until the series changes."""
+        self.mutate()
+        self.boots()
+        self.mutate()
+        self.assertEqual(self.boots(), [])
+        self.program("git", 'echo "other of ${PWD##*/}"')
+        self.mutate()
+        self.assertTrue(self.boots())
+
+    def test_usage(self):
+        for argv in (["2"], ["-1"]):
+            self.assertEqual(self.mutate(*argv)[0], USAGE)
+        (self.root / "mutants.toml").write_text("[[equivalent]]\nname = 'x'\n")
+        self.assertEqual(self.mutate()[0], USAGE)
+        (self.root / "mutants.toml").write_text("")
+        self.assertEqual(self.mutate("--dry-run"), (PASS, ["would try 3 mutants"]))
+        self.assertEqual(self.boots(), [])
