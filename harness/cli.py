@@ -17,7 +17,7 @@ from . import (bisect, check, commands, doctor, model, paths, process, results, 
                soak, toml, ui)
 from .boot import kernel
 from .mutate import run as mutate
-from .reports import bench, compare, coverage, demo, mainline
+from .reports import bench, compare, coverage, demo, mainline, report
 from .source import mails, sent, trees
 from .errors import ENVIRONMENT, FAILED, INTERNAL, INTERRUPTED, PASS, USAGE, LabError
 
@@ -77,6 +77,10 @@ def _compare(args):
 
 def _coverage(_args):
     return coverage.run()
+
+
+def _report(args):
+    return report.run(args.directory, args.output)
 
 
 def _mutate(args):
@@ -229,6 +233,9 @@ def _commands(add: Callable) -> None:
     add(_mutate, "make each decision of the series wrong and see who notices", *_RUN,
         _option("patch", nargs="?", type=int, default=0,
                 help="only what this patch adds (default: all, write docs/mutants.md)"))
+    add(_report, "write one page, JUnit, KTAP and JSON of the results of any runs",
+        _option("directory", nargs="*", help="default: the newest boot of each cell"),
+        _option("--output", metavar="DIR", help="default: report in the cache"))
     add(_coverage, "write docs/coverage.md from the newest results of each cell")
     add(commands.boot, "build and boot cells", _TREE, *_RUN, _REPEAT, _JSON,
         _option("cell", nargs="+"))

@@ -115,7 +115,9 @@ def outcomes(run: Path) -> list[Outcome]:
     made = []
     for path in sorted(run.rglob("outcome.json")):
         try:
-            made.append(Outcome(**json.loads(path.read_text("utf-8"))))
+            outcome = Outcome(**json.loads(path.read_text("utf-8")))
+            outcome.directory = str(path.parent)    # it may come from another machine
+            made.append(outcome)
         except (TypeError, ValueError):
             raise LabError(f"{path} is of another version of the lab: run the command "
                            "that made it again", USAGE) from None

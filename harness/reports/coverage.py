@@ -8,6 +8,7 @@ boot has shown an answer, coverage.toml says why.
 import fnmatch
 import re
 import string
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,13 +114,17 @@ def read(plan: model.Matrix, outcomes: list[results.Outcome]) -> Seen:
     for outcome in outcomes:
         cell = plan.cells[outcome.cell]
         log = (Path(outcome.directory) / "ktap.log").read_text("utf-8")
-        for line in log.splitlines():
-            answer = _ANSWER.fullmatch(line)
-            if answer:
-                place = (_route(answer[1], cell, plan), answer[2], answer[3])
-                if cell.name not in seen.setdefault(place, []):
-                    seen[place].append(cell.name)
+        for by, call, answer in answers(log.splitlines()):
+            place = (_route(by, cell, plan), call, answer)
+            if cell.name not in seen.setdefault(place, []):
+                seen[place].append(cell.name)
     return seen
+
+
+def answers(lines: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    """The (implementation of the DMA API, call, answer) that suites printed in `lines`."""
+    for found in filter(None, map(_ANSWER.fullmatch, lines)):
+        yield found[1], found[2], found[3]
 
 
 def _route(by, cell, plan):

@@ -21,6 +21,22 @@ def markdown(rows):
     return "\n".join(lines)
 
 
+def parse(document):
+    """The tables of a markdown `document`: [{"title": of the section, "rows": the lines
+    of the table as lists of words, the heading first}]."""
+    found, title, rows = [], "", []
+    for line in [*document.splitlines(), ""]:
+        if line.startswith("|"):
+            rows.append([word.strip().replace("\\|", "|") for word in
+                         re.split(r"(?<!\\)\|", line.strip())[1:-1]])
+        elif rows:
+            found.append({"title": title, "rows": [rows[0], *rows[2:]]})
+            rows = []
+        if line.startswith("#") or line.endswith(":") and not line.startswith("|"):
+            title = line.strip("#: ")
+    return found
+
+
 def _columns(rows):
     """(width of each column, rows of words as wide as that)."""
     columns = list(zip(*rows))
