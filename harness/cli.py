@@ -17,7 +17,7 @@ from . import (bisect, check, commands, doctor, model, paths, process, results, 
                soak, toml, ui)
 from .boot import kernel
 from .mutate import run as mutate
-from .reports import bench, compare, coverage, demo, mainline, report
+from .reports import bench, compare, coverage, demo, diagram, mainline, report
 from .source import mails, sent, trees
 from .errors import ENVIRONMENT, FAILED, INTERNAL, INTERRUPTED, PASS, USAGE, LabError
 
@@ -81,6 +81,10 @@ def _coverage(_args):
 
 def _report(args):
     return report.run(args.directory, args.output)
+
+
+def _diagram(_args):
+    return diagram.run()
 
 
 def _mutate(args):
@@ -236,6 +240,7 @@ def _commands(add: Callable) -> None:
     add(_report, "write one page, JUnit, KTAP and JSON of the results of any runs",
         _option("directory", nargs="*", help="default: the newest boot of each cell"),
         _option("--output", metavar="DIR", help="default: report in the cache"))
+    add(_diagram, "draw docs/refused.svg: will my mapping be refused, and why?")
     add(_coverage, "write docs/coverage.md from the newest results of each cell")
     add(commands.boot, "build and boot cells", _TREE, *_RUN, _REPEAT, _JSON,
         _option("cell", nargs="+"))

@@ -25,6 +25,7 @@ GROUPS = {
     "overlay": {"device-tree-compiler": "dtc fdtoverlay"},
     "sparse": {"sparse": "sparse"},
     "mutate": {"coccinelle": "spatch"},
+    "diagram": {"graphviz": "dot"},
     "report": {"python3": "python3", "python3-jinja2": "", "python3-matplotlib": ""},
     "style": {"perl": "perl", "codespell": "codespell", "python3-ply": "",
               "python3-git": "", "python3-pyflakes": "", "mypy": "mypy"},

@@ -57,8 +57,10 @@ def cost(table):
         axes.barh([place + index * height for place in range(len(rows))], values, height,
                   color=colour, label=name, hatch="//" * index, edgecolor="white",
                   linewidth=0)
+    first = next(at for at, word in enumerate(rows[0]) if number(word) is not None
+                 and head[at] != "attribute")
     axes.set_yticks([place + height / 2 for place in range(len(rows))],
-                    [", ".join(row[:3]) for row in rows], fontsize=7)
+                    [", ".join(row[:first]) for row in rows], fontsize=7)
     axes.invert_yaxis()
     axes.axvline(0, color="#000000", linewidth=0.8)
     axes.set_xscale("symlog", linthresh=10)
