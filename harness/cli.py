@@ -13,9 +13,9 @@ import traceback
 from pathlib import Path
 from typing import Any, Callable, Optional, Sequence
 
-from . import (bisect, check, commands, doctor, model, paths, process, results, send,
+from . import (bisect, check, ci, commands, doctor, model, paths, process, results, send,
                soak, toml, ui)
-from .boot import kernel
+from .boot import kernel, pack
 from .mutate import run as mutate
 from .reports import bench, compare, coverage, demo, diagram, mainline, report
 from .source import mails, sent, trees
@@ -67,7 +67,9 @@ def _build(args):
         if name not in plan.kernels:
             raise LabError(f"no kernel {name!r}: ./lab list shows them", USAGE)
     for name in args.kernel or plan.kernels:
-        ui.say(kernel.build(plan.kernels[name], args.tree).image)
+        made = kernel.build(plan.kernels[name], args.tree)
+        ui.say(pack.pack(made, [cell for cell in plan.cells.values() if cell.kernel == name],
+                         Path(args.pack)) if args.pack else made.image)
     return PASS
 
 
@@ -215,7 +217,9 @@ def _commands(add: Callable) -> None:
         _option("name", nargs="?", metavar="TREE", default="series",
                 help="base, series or a topic (default: %(default)s)"))
     add(_build, "build kernels", _TREE,
-        _option("kernel", nargs="*", help="default: all"))
+        _option("kernel", nargs="*", help="default: all"),
+        _option("--pack", metavar="DIR", help="put what booting them takes into "
+                "DIR/KERNEL"))
     add(commands.kunit, "build, boot and run KUnit suites", _TREE, *_RUN, _REPEAT,
         _JSON,
         _option("--filter", metavar="GLOB", help="suites or suite.case to run"),
@@ -244,6 +248,15 @@ def _commands(add: Callable) -> None:
     add(_coverage, "write docs/coverage.md from the newest results of each cell")
     add(commands.boot, "build and boot cells", _TREE, *_RUN, _REPEAT, _JSON,
         _option("cell", nargs="+"))
+    add(commands.run, "boot all cells, or a part of them, or what is packed", *_RUN,
+        _REPEAT, _JSON,
+        _option("cell", nargs="*", help="default: all but benchmarks"),
+        _option("--shard", type=commands.shard, default=(1, 1), metavar="I/N",
+                help="only part I of N, each of whole kernels"),
+        _option("--packed", metavar="DIR", help="kernels of ./lab build --pack DIR"),
+        _option("--output", metavar="DIR", help="where the results go"))
+    add(ci.ci, "print a pipeline for GitLab: a job a kernel, one a cell, a report",
+        _option("cell", nargs="*", help="default: all kernels and cells, no benchmarks"))
     add(_bench, "count what the series costs, in instructions", *_RUN,
         _option("cell", nargs="*", help="default: all benchmarks"),
         _option("--write", action="store_true", help="write docs/performance.md, too"))

@@ -42,6 +42,30 @@ def boot(args: argparse.Namespace) -> int:
     return _boot(plan, plan.pick(args.cell), args)
 
 
+def run(args: argparse.Namespace) -> int:
+    """Boot all cells but benchmarks, or those named, or one part of so many of these;
+    an exit status."""
+    plan = model.load()
+    number, count = args.shard
+    chosen = [cell for cell in plan.pick(args.cell or ["*"]) if not cell.bench]
+    # Whole kernels, so that none is built for two parts.
+    mine = list(dict.fromkeys(cell.kernel for cell in chosen))[number - 1::count]
+    chosen = [cell for cell in chosen if cell.kernel in mine]
+    packed = Path(args.packed).resolve() if args.packed else None
+    return _report(runner.run(
+        plan, runner.jobs_of(chosen, "series", args.repeat),
+        dataclasses.replace(options(args), packed=packed),
+        Path(args.output).resolve() if args.output else None), args)
+
+
+def shard(text: str) -> tuple[int, int]:
+    """I/N for argparse, which names this function where it is none."""
+    number, count = map(int, text.split("/"))
+    if not 1 <= number <= count:
+        raise ValueError
+    return number, count
+
+
 def again(args: argparse.Namespace) -> int:
     """Boot the cells of an earlier run that failed, or those named, as they were booted
     then and without building; an exit status.

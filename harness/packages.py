@@ -43,13 +43,16 @@ def compilers(kernel: Kernel) -> list[str]:
     return [kernel.arch, *filter(None, [kernel.compiler])]
 
 
-def for_cells(cells: Iterable[Cell], matrix: Matrix) -> tuple[str, ...]:
-    """The groups of packages that it takes to build and to boot `cells`."""
-    groups = ["source", "build"]
+def for_cells(cells: Iterable[Cell], matrix: Matrix, packed: bool = False) -> tuple[str, ...]:
+    """The groups of packages that it takes to boot `cells`, and to build what they boot
+    unless that is `packed`."""
+    groups = ["source"] if packed else ["source", "build"]
     for cell in cells:
         kernel = matrix.kernel_of(cell)
-        groups += [*compilers(kernel), *[f"qemu-{kernel.arch}"] * bool(kernel.target.qemu)]
-        groups += ["guest"] * bool(cell.demo or cell.bench or cell.modules)
+        groups += [f"qemu-{kernel.arch}"] * bool(kernel.target.qemu)
+        if not packed:
+            groups += compilers(kernel)
+            groups += ["guest"] * bool(cell.demo or cell.bench or cell.modules)
         groups += ["overlay"] * bool(cell.overlay)
     return tuple(dict.fromkeys(groups))
 

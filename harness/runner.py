@@ -8,7 +8,7 @@ from typing import Optional, Union
 
 from . import model, packages, process, results, ui
 from .boot import cell as boots
-from .boot import kernel
+from .boot import kernel, pack
 from .errors import FAILED, PASS, USAGE, LabError
 
 
@@ -36,6 +36,7 @@ class Options:
     repeat: int = 1             # boots of each cell
     keep_going: bool = True     # a kernel that cannot be had fails its cells only
     rebuild: bool = True        # bring kernels up to date first
+    packed: Optional[Path] = None       # boot those of this directory instead
     dry_run: bool = False       # say what would be done
 
 
@@ -67,8 +68,10 @@ def build(plan: model.Matrix, names: Iterable[str], tree: str,
     built: dict[str, Union[kernel.Build, LabError]] = {}
     for name in dict.fromkeys(names):
         try:
-            make = kernel.build if options.rebuild else kernel.at
-            built[name] = make(plan.kernels[name], tree)
+            made = plan.kernels[name]
+            built[name] = (pack.packed(made, tree, options.packed) if options.packed else
+                           kernel.build(made, tree) if options.rebuild else
+                           kernel.at(made, tree))
         except LabError as err:
             if not options.keep_going:
                 raise
@@ -90,7 +93,8 @@ def run(plan: model.Matrix, jobs: Iterable[Job], options: Optional[Options] = No
         for job in jobs:
             ui.say(f"would boot {job.name}: kernel {job.cell.kernel} from {job.tree}")
         return
-    packages.need(*packages.for_cells([job.cell for job in jobs], plan))
+    packages.need(*packages.for_cells([job.cell for job in jobs], plan,
+                                      bool(options.packed)))
     built = {tree: build(plan, [job.cell.kernel for job in jobs if job.tree == tree],
                          tree, options)
              for tree in dict.fromkeys(job.tree for job in jobs)}

@@ -64,9 +64,17 @@ class Monitor:
 def monitor(built: kernel.Build) -> Monitor:
     """Build guest/realm for the arm64 kernel `built`. LabError BUILD if it does not
     compile."""
+    source, flash = SOURCE / "realm", built.dir / "guest" / "realm.img"
+    if not built.packed:
+        _flash(built, source, flash)
+    where = dict(re.findall(r"^#define (\w+)\s+(0x\w+)$",
+                            (source / "realm.h").read_text("utf-8"), re.M))
+    return Monitor(flash, int(where["KERNEL"], 16), int(where["INITRD"], 16))
+
+
+def _flash(built, source, flash):
+    target, log = built.kernel.target, built.dir / "lab-guest.log"
     packages.need("build", "guest")
-    source, target = SOURCE / "realm", built.kernel.target
-    flash, log = built.dir / "guest" / "realm.img", built.dir / "lab-guest.log"
     with paths.lock(built.name), paths.guard(flash):
         flash.parent.mkdir(parents=True, exist_ok=True)
         program, partial = flash.with_suffix(".elf"), flash.with_suffix(".partial")
@@ -75,9 +83,6 @@ def monitor(built: kernel.Build) -> Monitor:
         _run([f"{target.cross}objcopy", "-O", "binary", program, partial], log)
         os.truncate(partial, _FLASH)
         partial.replace(flash)
-    where = dict(re.findall(r"^#define (\w+)\s+(0x\w+)$",
-                            (source / "realm.h").read_text("utf-8"), re.M))
-    return Monitor(flash, int(where["KERNEL"], 16), int(where["INITRD"], 16))
 
 
 def modules(built: kernel.Build) -> Path:
@@ -86,13 +91,15 @@ def modules(built: kernel.Build) -> Path:
 
     LabError BUILD if guest/ does not compile.
     """
-    return _archive(built, "suites", _modules, *_suites(built))
+    return _archive(built, "suites", _modules, *([] if built.packed else _suites(built)))
 
 
 def _archive(built, name, fill, *made):
-    packages.need("build", "guest")
     work, log = built.dir / "guest", built.dir / "lab-guest.log"
     archive, root = work / f"{name}.cpio", work / name
+    if built.packed:
+        return archive
+    packages.need("build", "guest")
     with paths.lock(built.name):
         inputs = [built.image, *made]
         for source in sorted(path for path in SOURCE.rglob("*") if path.is_file()):

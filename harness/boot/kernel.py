@@ -27,6 +27,7 @@ class Build:
     kernel: model.Kernel
     source: Path
     dir: Path
+    packed = False              # and ready, without what it was built from
 
     @property
     def name(self):
