@@ -27,9 +27,10 @@ def pipeline(plan: model.Matrix, patterns: Sequence[str] = ()) -> str:
     that names no cell.
     """
     cells = [cell for cell in plan.pick(patterns or ["*"]) if not cell.bench]
-    counted = {cell.kernel for cell in plan.cells.values() if cell.bench}
-    kernels = dict.fromkeys(cell.kernel for cell in cells) if patterns else [
-        name for name in plan.kernels if name not in counted]
+    booted = {cell.kernel for cell in cells}
+    idle = set(plan.kernels) - {cell.kernel for cell in plan.cells.values()}
+    kernels = [name for name in plan.kernels if name in booted or
+               name in idle and not patterns]
     # JSON is YAML, and quotes what it has to.
     jobs = [_job(f"kernel {name}", extends=".kernel", variables={"KERNEL": name})
             for name in kernels]

@@ -143,7 +143,7 @@ def fakes(top):
             mock.patch.object(packages, "need"),
             mock.patch.object(paths, "want_free"),
             mock.patch.object(guest, "SOURCE", CHECKOUT / "guest"),
-            mock.patch.object(packages, "for_cells", lambda cells, plan: ("cells",),
+            mock.patch.object(packages, "for_cells", lambda *_: ("cells",),
                               create=True),
             mock.patch("os.uname", lambda: mock.Mock(machine="x86_64")),
             mock.patch("os.access", lambda path, *args, **kw: (
