@@ -49,10 +49,11 @@ def for_cells(cells: Iterable[Cell], matrix: Matrix, packed: bool = False) -> tu
     groups = ["source"] if packed else ["source", "build"]
     for cell in cells:
         kernel = matrix.kernel_of(cell)
-        groups += [f"qemu-{kernel.arch}"] * bool(kernel.target.qemu)
         if not packed:
             groups += compilers(kernel)
-            groups += ["guest"] * bool(cell.demo or cell.bench or cell.modules)
+        groups += [f"qemu-{kernel.arch}"] * bool(kernel.target.qemu)
+        if not packed and (cell.demo or cell.bench or cell.modules):
+            groups.append("guest")
         groups += ["overlay"] * bool(cell.overlay)
     return tuple(dict.fromkeys(groups))
 
