@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The command: all mutants of the series, tried on one kernel after the other."""
 
+import collections
 import dataclasses
 import fnmatch
 import hashlib
@@ -69,6 +70,7 @@ class Trying:
         key = hashlib.sha256(trees.git("rev-parse", "series^{tree}").encode())
         self.kept = trials.Kept(key.hexdigest()[:16])
         self.same: dict[tuple, Trial] = {}      # by their objects
+        self.luck: collections.Counter = collections.Counter()
 
     def on(self, names: Sequence[str]) -> None:
         """Try on these kernels what nothing has noticed yet."""
@@ -151,24 +153,27 @@ class Trying:
             change = trial.change
             trees.visit(kernels.commit("series", {
                 change.file: change.made(self.texts[change.file])}))
-            try:
-                builds = _builds(self.plan, names, trees.VISITED)
-            except LabError as err:
-                trial.fate = f"{trials.BROKEN}: {err}"
-                self.kept.save(trial, names)
-                continue
-            for args in (_FAST, ()):
-                if trial.fate == trials.SURVIVED:
-                    boots = [dataclasses.replace(boot, build=builds[boot.cell.kernel])
-                             for boot in nearest(right[args], numbered, change)]
-                    self._attempts(names, [(trial, [], boots)], top, not args)
+            for name in names:
+                try:
+                    build = kernel.build(self.plan.kernels[name], trees.VISITED)
+                except LabError as err:
+                    trial.fate = f"{trials.BROKEN}: {err}"
+                for args in (_FAST, ()):
+                    if trial.fate == trials.SURVIVED:
+                        boots = [dataclasses.replace(boot, build=build)
+                                 for boot in nearest(right[args], numbered, change)
+                                 if boot.cell.kernel == name]
+                        self._attempts(names, [(trial, [], boots)], top,
+                                       not args and name == names[-1])
+            self.kept.save(trial, names)
 
     def _attempts(self, names, attempts, top, last):
         """Make these attempts side by side, and keep what comes of them: that something
         survives them only if they are the `last` on these kernels."""
         begin, done = time.monotonic(), 0
         with process.pool(packages.jobs()) as pool:
-            waiting = [(pool.submit(trials.attempt, trial, words, boots, top), trial)
+            waiting = [(pool.submit(trials.attempt, trial, words, boots, top, self.luck),
+                        trial)
                        for trial, words, boots in attempts]
             for future, trial in waiting:
                 future.result()

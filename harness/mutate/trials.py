@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Booting mutants, and what notices them."""
 
+import collections
 import dataclasses
 import json
 import shutil
@@ -72,9 +73,12 @@ def right(cells: Sequence[model.Cell], builds: Mapping[str, kernel.Build],
         return sorted(filter(None, pool.map(made, cells)), key=lambda boot: boot.seconds)
 
 
-def attempt(trial: Trial, words: Sequence[str], boots_: Iterable[Boot], top: Path) -> None:
-    """Boot with the kernel arguments `words` what `boots_` were, until one notices."""
-    for boot in boots_:
+def attempt(trial: Trial, words: Sequence[str], boots_: Iterable[Boot], top: Path,
+            luck: collections.Counter) -> None:
+    """Boot with the kernel arguments `words` what `boots_` were, until one notices;
+    those first that noticed most of the file, which `luck` counts."""
+    file = trial.change.file
+    for boot in sorted(boots_, key=lambda boot: -luck[file, boot.cell.name]):
         directory = top / f"{boot.cell.name}.{'.'.join(words)}"
         limit = min(boot.cell.timeout, int(boot.seconds * 2) + _SPARE)
         cell = dataclasses.replace(boot.cell, timeout=limit, args=[*boot.cell.args, *words])
@@ -86,6 +90,7 @@ def attempt(trial: Trial, words: Sequence[str], boots_: Iterable[Boot], top: Pat
                         if " at " in failure]
             trial.fate, trial.cell = NOTICED if asserted else CRASHED, boot.cell.name
             trial.cases = asserted or [outcome.problem or cases[0]]
+            luck[file, boot.cell.name] += 1
             return
 
 
