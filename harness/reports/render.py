@@ -91,10 +91,38 @@ def wrong(table):
                            f"{values[-1]} at the end")
 
 
+def routes(suites):
+    """Squares for the lines of the route table, [[suite, [whether stock does the same]]]:
+    what stock does above what the series does, which is right in all."""
+    suites = [(name, same) for name, same in suites if same]
+    figure, axes = pyplot.subplots(figsize=(WIDTH, 0.35 + 0.42 * len(suites)))
+    for row, (_, same) in enumerate(suites):
+        for lift, colours in ((0.2, [BLUE if right else ORANGE for right in same]),
+                              (-0.2, [BLUE] * len(same))):
+            axes.scatter(range(len(same)), [-row + lift] * len(same), c=colours, marker="s",
+                         s=[20 if colour == BLUE else 9 for colour in colours],
+                         linewidths=0)
+    axes.set_yticks([-row + lift for row in range(len(suites)) for lift in (0.2, -0.2)],
+                    [f"{name}: {kernel}" for name, _ in suites
+                     for kernel in ("stock", "series")], fontsize=6)
+    axes.set_xticks([])
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlim(-1, max(len(same) for _, same in suites))
+    axes.spines[:].set_visible(False)
+    wrong = sum(not right for _, same in suites for right in same)
+    count = sum(len(same) for _, same in suites)
+    axes.set_xlabel(f"lines of the route table: large and blue is right; stock is wrong in "
+                    f"{wrong} of {count}", fontsize=7)
+    drawn = picture(figure, f"stock is wrong in {wrong} of {count} lines of the route table")
+    return drawn.replace("<svg ", '<svg style="background: white" ', 1)
+
+
 def main(template):
-    """The page as text."""
+    """The page as text; without a template, the picture of the route table."""
     matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "lab",
                                 "font.family": "sans-serif"})
+    if not template:
+        return routes(json.load(sys.stdin))
     path = Path(template)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(path.parent), autoescape=True, trim_blocks=True,
@@ -104,4 +132,4 @@ def main(template):
 
 
 if __name__ == "__main__":
-    print(main(sys.argv[1]))
+    print(main("".join(sys.argv[1:])))

@@ -8,14 +8,17 @@ from unittest import mock
 from harness.errors import PASS
 from harness.reports import coverage, diagram, tables
 from harness.tests.lab import CHECKOUT, Lab
+from harness.tests.test_report import DRAWS
 
 
 class Diagram(unittest.TestCase):
     def test_drawn_from_the_source(self):
-        picture = diagram.PICTURE.read_text("utf-8")
-        self.assertTrue(picture.startswith(f"<!-- {diagram.mark()} -->"),
-                        "stale: ./lab diagram")
-        self.assertLess(len(picture), 40_000)
+        for source, picture in ((diagram.SOURCE, diagram.PICTURE),
+                                (diagram.TABLE, diagram.SQUARES)):
+            text = picture.read_text("utf-8")
+            self.assertTrue(text.startswith(f"<!-- {diagram.mark(source)} -->"),
+                            f"{picture.name} is stale: ./lab diagram")
+            self.assertLess(len(text), 100_000)
 
     def test_exits_are_seen(self):
         """Each refusal of the picture was seen in a boot by that route, and the reverse."""
@@ -29,13 +32,21 @@ class Diagram(unittest.TestCase):
         self.assertEqual({reason for _, reason in seen}, set(coverage.REASONS))
 
 
-@unittest.skipUnless(shutil.which("dot"), "needs Debian's graphviz")
+@unittest.skipUnless(DRAWS and shutil.which("dot"), "needs graphviz and matplotlib")
 class Drawing(Lab):
     def test_run(self):
         source, picture = self.root / "a.dot", self.root / "a.svg"
+        table, squares = self.root / "b.md", self.root / "b.svg"
+        table.write_text("## suite\n\n| test | request | stock | series |\n|-|-|-|-|\n"
+                         "| a | all | the same | mapped |\n| b | all | WARNs | mapped |\n")
         source.write_text("digraph g {\n\ta -> b;\n\tdirect_x -> BOUNCE;\n}\n")
-        with mock.patch.multiple(diagram, SOURCE=source, PICTURE=picture):
+        with mock.patch.multiple(diagram, SOURCE=source, PICTURE=picture, TABLE=table,
+                                 SQUARES=squares):
             for end in ("written", "as it was"):
-                self.assertEqual(self.lab("diagram")[:2], (PASS, [f"diagram: a.svg {end}"]))
-            self.assertTrue(picture.read_text().startswith(f"<!-- {diagram.mark()} -->\n<svg"))
+                self.assertEqual(self.lab("diagram")[:2], (PASS, [
+                    f"diagram: {name} {end}" for name in ("a.svg", "b.svg")]))
             self.assertEqual(diagram.exits(), {("dma-direct", "BOUNCE")})
+            self.assertEqual(diagram.squares(), [("suite", [True, False])])
+        for made, drawn in ((source, picture), (table, squares)):
+            self.assertTrue(drawn.read_text().startswith(f"<!-- {diagram.mark(made)} -->\n<svg"))
+        self.assertIn("stock is wrong in 1 of 2", squares.read_text())
