@@ -114,7 +114,7 @@ def routes(suites):
     axes.set_xlabel(f"lines of the route table: large and blue is right; stock is wrong in "
                     f"{wrong} of {count}", fontsize=7)
     drawn = picture(figure, f"stock is wrong in {wrong} of {count} lines of the route table")
-    return drawn.replace("<svg ", '<svg style="background: white" ', 1)
+    return str(drawn).replace("<svg ", '<svg style="background: white" ', 1)
 
 
 def main(template):
