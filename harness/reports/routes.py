@@ -181,7 +181,8 @@ def _case(stock, series, key):
     for parameter, ours in series.results.get(key, {}).items():
         pairs.setdefault(request(parameter), []).append((theirs.get(parameter), ours))
     for requests, both in pairs.items():
-        words = _words(both, stock)
+        # Which of several threads is the first to fail is chance.
+        words = _words(both, stock, key[1].endswith("_at_once"))
         if words:
             alike.setdefault(words, []).append(requests)
     if len(alike) == 1 and len(*alike.values()) > 1:
@@ -189,9 +190,9 @@ def _case(stock, series, key):
     return {"; ".join(requests): words for words, requests in alike.items()}
 
 
-def _words(pairs, boot):
+def _words(pairs, boot, chance):
     """(stock, series, right) for pairs of Results of `boot`, stock, and of the series;
-    None if both skipped."""
+    None if both skipped. What fails by `chance` is not told apart."""
     stock, series = set(), set()
     for theirs, ours in pairs:
         if ours.status != "SKIP":
@@ -199,7 +200,7 @@ def _words(pairs, boot):
             if not theirs:
                 stock.add(f"not reached{_because(boot)}")
         if theirs and theirs.status == "FAIL":
-            stock |= differences(theirs.route, ours.route)
+            stock |= {"fails"} if chance else differences(theirs.route, ours.route)
     ran = stock or any(theirs and theirs.status == "PASS" for theirs, _ in pairs)
     if not ran and not series:
         return None
