@@ -80,6 +80,10 @@ ARCHES = {arch.name: arch for arch in (
     Arch(name="sparc64", uname="sparc64", debian="sparc64", prefix="sparc64-linux-gnu-",
          qemu="qemu-system-sparc64", emulator="qemu-system-sparc",
          image="arch/sparc/boot/image", console="console=ttyS0", options=()),
+    Arch(name="s390", uname="s390x", debian="s390x", prefix="s390x-linux-gnu-",
+         qemu="qemu-system-s390x", emulator="qemu-system-misc",
+         image="arch/s390/boot/bzImage", console="console=ttyS0",
+         options=("-machine", "s390-ccw-virtio", "-cpu", "qemu")),
     Arch(name="um", uname="", debian="", prefix="", qemu="", emulator="",
          image="linux", console="console=tty", options=("kunit_shutdown=halt",)),
 )}
