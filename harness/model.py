@@ -84,6 +84,10 @@ ARCHES = {arch.name: arch for arch in (
          qemu="qemu-system-s390x", emulator="qemu-system-misc",
          image="arch/s390/boot/bzImage", console="console=ttyS0",
          options=("-machine", "s390-ccw-virtio", "-cpu", "qemu")),
+    Arch(name="powerpc", uname="ppc64", debian="ppc64", prefix="powerpc64-linux-gnu-",
+         qemu="qemu-system-ppc64", emulator="qemu-system-ppc",
+         image="vmlinux", console="console=ttyS0",
+         options=("-M", "pseries", "-cpu", "power8")),
     Arch(name="um", uname="", debian="", prefix="", qemu="", emulator="",
          image="linux", console="console=tty", options=("kunit_shutdown=halt",)),
 )}
