@@ -36,6 +36,7 @@ class Arch:
     image: str                  # what QEMU boots, in the build directory
     console: str                # the kernel argument that names it
     options: tuple[str, ...]    # of QEMU, or of the program
+    firmware: str = ""          # the package of a file without which kunit.py gives up
 
     @property
     def native(self) -> bool:
@@ -54,9 +55,10 @@ class Arch:
 
     def packages(self) -> dict[str, str]:
         """{package: program} of what it takes and others do not; '' for a library."""
+        firmware = {self.firmware: ""} if self.firmware else {}
         if self.native:
-            return {self.emulator: self.qemu} if self.qemu else {}
-        return {self.emulator: self.qemu,
+            return {self.emulator: self.qemu, **firmware} if self.qemu else {}
+        return {self.emulator: self.qemu, **firmware,
                 f"gcc-{self.prefix[:-1].replace('_', '-')}": self.compiler,
                 f"libc6-dev-{self.debian}-cross": ""}
 
@@ -88,6 +90,12 @@ ARCHES = {arch.name: arch for arch in (
          qemu="qemu-system-ppc64", emulator="qemu-system-ppc",
          image="vmlinux", console="console=ttyS0",
          options=("-M", "pseries", "-cpu", "power8")),
+    Arch(name="riscv", uname="riscv64", debian="riscv64", prefix="riscv64-linux-gnu-",
+         qemu="qemu-system-riscv64", emulator="qemu-system-misc",
+         image="arch/riscv/boot/Image", console="console=ttyS0",
+         options=("-machine", "virt", "-cpu", "rv64", "-bios",
+                  "/usr/share/qemu/opensbi-riscv64-generic-fw_dynamic.bin"),
+         firmware="qemu-system-data"),
     Arch(name="um", uname="", debian="", prefix="", qemu="", emulator="",
          image="linux", console="console=tty", options=("kunit_shutdown=halt",)),
 )}
