@@ -96,6 +96,10 @@ ARCHES = {arch.name: arch for arch in (
          options=("-machine", "virt", "-cpu", "rv64", "-bios",
                   "/usr/share/qemu/opensbi-riscv64-generic-fw_dynamic.bin"),
          firmware="qemu-system-data"),
+    Arch(name="mips64", uname="mips64", debian="mips64", prefix="mips64-linux-gnuabi64-",
+         qemu="qemu-system-mips64", emulator="qemu-system-mips",
+         image="vmlinuz", console="console=ttyS0",
+         options=("-M", "malta", "-cpu", "5KEc")),
     Arch(name="um", uname="", debian="", prefix="", qemu="", emulator="",
          image="linux", console="console=tty", options=("kunit_shutdown=halt",)),
 )}
