@@ -36,6 +36,7 @@ class Arch:
     image: str                  # what QEMU boots, in the build directory
     console: str                # the kernel argument that names it
     options: tuple[str, ...]    # of QEMU, or of the program
+    libc: str = "libc6"         # Debian's name of the C library there
     firmware: str = ""          # the package of a file without which kunit.py gives up
 
     @property
@@ -60,7 +61,7 @@ class Arch:
             return {self.emulator: self.qemu, **firmware} if self.qemu else {}
         return {self.emulator: self.qemu, **firmware,
                 f"gcc-{self.prefix[:-1].replace('_', '-')}": self.compiler,
-                f"libc6-dev-{self.debian}-cross": ""}
+                f"{self.libc}-dev-{self.debian}-cross": ""}
 
 
 ARCHES = {arch.name: arch for arch in (
@@ -100,6 +101,10 @@ ARCHES = {arch.name: arch for arch in (
          qemu="qemu-system-mips64", emulator="qemu-system-mips",
          image="vmlinuz", console="console=ttyS0",
          options=("-M", "malta", "-cpu", "5KEc")),
+    Arch(name="alpha", uname="alpha", debian="alpha", prefix="alpha-linux-gnu-",
+         qemu="qemu-system-alpha", emulator="qemu-system-misc",
+         image="arch/alpha/boot/vmlinux", console="console=ttyS0", options=(),
+         libc="libc6.1"),
     Arch(name="um", uname="", debian="", prefix="", qemu="", emulator="",
          image="linux", console="console=tty", options=("kunit_shutdown=halt",)),
 )}

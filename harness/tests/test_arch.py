@@ -49,7 +49,8 @@ class Arches(Sandbox):
             self.assertEqual(i386.compiler, "gcc")
 
     def test_packages_of_other_names(self):
-        """What kunit.py wants to see before it compiles."""
+        """Alpha's C library, and what kunit.py wants to see before it compiles."""
+        self.assertIn("libc6.1-dev-alpha-cross", ARCHES["alpha"].packages())
         for machine in ("x86_64", "riscv64"):
             with host(machine):
                 self.assertIn("qemu-system-data", ARCHES["riscv"].packages())
