@@ -225,25 +225,28 @@ def _matrix(boots, plan):
 
 
 def _routes(boots):
-    """The rows of the route table, stock beside the series if both were booted."""
+    """The rows of the route table, stock beside the series where both were booted."""
     read = {boot.name: routes.read(boot.outcome) for boot in boots if boot.outcome.suites}
-    pairs = {boot.outcome.cell: (read.get(f"{boot.outcome.cell}@{compare.STOCK}",
-                                          routes.Boot()), read[boot.name])
-             for boot in boots if boot.outcome.suites and boot.outcome.tree == "series"}
-    stock = any(theirs.results for theirs, _ in pairs.values())
+    both: dict = {True: {}, False: {}}
+    for boot in boots:
+        if boot.outcome.suites and boot.outcome.tree == "series":
+            theirs = read.get(f"{boot.name}@{compare.STOCK}")
+            both[bool(theirs)][boot.name] = (theirs or routes.Boot(), read[boot.name])
     answers = _answers(boots)
     rows = []
-    for row in routes.rows(pairs):
+    for row, stock in [(row, stock) for stock, pairs in both.items()
+                       for row in routes.rows(pairs)]:
         seen = {answer for boot in row.boots
                 for answer in answers.get((boot, row.suite, row.case), ())}
         rows.append({
             "suite": row.suite, "case": row.case, "request": row.request,
             "boots": row.boots, "right": row.right, "series": row.series,
-            "stock": row.stock if stock else "", "same": row.stock == routes.SAME,
+            "stock": row.stock if stock else "",
+            "same": row.stock == routes.SAME if stock else None,
             "by": sorted({by for by, _, _ in seen}),
             "calls": sorted({call for _, call, _ in seen}),
             "reasons": sorted({answer for _, _, answer in seen} - {"mapped"})})
-    return rows
+    return sorted(rows, key=lambda row: (row["suite"], row["case"]))
 
 
 def _answers(boots):

@@ -125,6 +125,14 @@ class Reported(Lab):
             "same": False,
             "by": ["dma-direct"], "calls": ["dma_map_phys"], "reasons": ["UNREACHABLE"]})
 
+    def test_stock_not_booted(self):
+        """Of a cell that only the series booted, nothing is said of stock."""
+        self.console("three", answers("ok b"))
+        self.lab("boot", "three")
+        rows = {row["case"]: (row["stock"], row["same"])
+                for row in report.data(self.boots(), report.model.load())["routes"]}
+        self.assertEqual(rows, {"a": ("maps, no trace event", False), "b": ("", None)})
+
     def test_failure(self):
         self.console("one", answers("not ok a"))
         self.lab("boot", "one")
