@@ -80,7 +80,8 @@ def compare(compilers: Sequence[Compiler], right: Mapping[str, str],
         return tuple(compiler.digest(file, text) for compiler in compilers)
 
     with process.pool(packages.jobs()) as pool:
-        before = {file: pool.submit(digests, file, text) for file, text in right.items()}
+        before = {file: pool.submit(digests, file, right[file])
+                  for file in dict.fromkeys(file for file, _ in changed)}
         after = [pool.submit(digests, file, text) for file, text in changed]
         return [None if None in future.result() else
                 () if future.result() == before[file].result() else (file, *future.result())

@@ -7,6 +7,7 @@ import fnmatch
 import hashlib
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Optional, Union
 
 from .. import model, packages, paths, process, results, runner, toml, ui
@@ -31,7 +32,7 @@ def run(patch: int = 0, options: Optional[runner.Options] = None) -> int:
     tried before on the same series is not tried again.
     """
     plan, options = model.load(), options or runner.Options()
-    trees.tree("series")
+    source = trees.tree("series")
     commits = trees.commits()
     if not 0 <= patch <= len(commits):
         raise LabError(f"no patch {patch}: there are {len(commits)}", USAGE)
@@ -39,7 +40,7 @@ def run(patch: int = 0, options: Optional[runner.Options] = None) -> int:
     cells = [cell for cell in plan.cells.values() if not cell.bench]
     packages.need("mutate", *packages.for_cells(
         [cell for cell in cells if cell.kernel in KERNELS], plan))
-    trying = Trying(plan, commits[patch - 1][0] if patch else "")
+    trying = Trying(plan, source, commits[patch - 1][0] if patch else "")
     if options.dry_run:
         ui.say(f"would try {len(trying.trials)} mutants")
         return PASS
@@ -53,8 +54,8 @@ def run(patch: int = 0, options: Optional[runner.Options] = None) -> int:
 class Trying:
     """The mutants of the series or of the lines of one commit, and what comes of them."""
 
-    def __init__(self, plan: model.Matrix, commit: str) -> None:
-        self.plan, self.source = plan, trees.tree("series")
+    def __init__(self, plan: model.Matrix, source: Path, commit: str) -> None:
+        self.plan, self.source = plan, source
         self.files = mutants.files("base", "series")
         self.texts = {file: (self.source / file).read_text("utf-8") for file in self.files}
         self.trials: list[Trial] = []

@@ -110,7 +110,7 @@ class Kept:
 
     def load(self, trial: Trial, names: Sequence[str]) -> bool:
         """Complete `trial`; whether it has been tried on the kernels `names`."""
-        found = self.known.get(trial.name)
+        found = self.known.get(repr(trial.change))
         if found:
             trial.fate, trial.cell, trial.cases, trial.twin, on = found
             return set(names) <= set(on)
@@ -118,8 +118,8 @@ class Kept:
 
     def save(self, trial: Trial, names: Sequence[str]) -> None:
         """Keep what came of `trial` on the kernels `names`."""
-        on = self.known.get(trial.name, [[]])[-1]
-        self.known[trial.name] = [trial.fate, trial.cell, trial.cases, trial.twin,
-                                  [*on, *names]]
+        key = repr(trial.change)        # in a function, a name may be that of several
+        on = self.known.get(key, [[]])[-1]
+        self.known[key] = [trial.fate, trial.cell, trial.cases, trial.twin, [*on, *names]]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         paths.replace(self.path, json.dumps(self.known, indent=1).encode())
