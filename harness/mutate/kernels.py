@@ -2,7 +2,6 @@
 """Kernels that are every mutant: a word of the command line says which."""
 
 import re
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -71,20 +70,9 @@ def texts(source: Path, numbered: Mapping[int, Mutant]) -> dict[str, str]:
     return found
 
 
-def commit(parent: str, changed: Mapping[str, str]) -> str:
+def commit(parent: str, changed: dict[str, str]) -> str:
     """A commit on `parent` in which the files `changed` have these texts."""
-    with tempfile.TemporaryDirectory() as top:
-        index = {"GIT_INDEX_FILE": f"{top}/index"}
-        trees.git("read-tree", parent, env=index)
-        for path, text in changed.items():
-            file = Path(top) / "text"
-            file.write_text(text, "utf-8")
-            blob = trees.git("hash-object", "-w", file)
-            trees.git("update-index", "--cacheinfo", f"100644,{blob},{path}", env=index)
-        tree = trees.git("write-tree", env=index)
-    return trees.git("commit-tree", "-p", parent, "-m", "mutants", tree,
-                     env={"GIT_AUTHOR_DATE": "2026-01-01T00:00:00+00:00",
-                          "GIT_COMMITTER_DATE": "2026-01-01T00:00:00+00:00"})
+    return trees.edited(parent, changed, "mutants\n")
 
 
 def reached(outcome: results.Outcome) -> set[int]:

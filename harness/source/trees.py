@@ -273,11 +273,24 @@ def _with_suites(commit):
         *_SUITE_PATHS, env=env)
     git("update-index", "--index-info", env=env,
         input=git("ls-tree", "-r", tested, "--", *_SUITE_PATHS) + "\n")
-    for path, text in _compat(commit, tested).items():
+    return _commit(commit, _compat(commit, tested), "the suites of the series\n", index)
+
+
+def edited(commit: str, texts: "dict[str, str]", message: str) -> str:
+    """A commit on `commit` in which the files `texts` have these."""
+    index = paths.trees() / "edited.index"
+    git("read-tree", commit, env={"GIT_INDEX_FILE": index})
+    return _commit(commit, texts, message, index)
+
+
+def _commit(parent, texts, message, index):
+    """A commit on `parent` of what is in `index`, with these files; removes that."""
+    env = {"GIT_INDEX_FILE": index}
+    for path, text in texts.items():
         blob = git("hash-object", "-w", "--stdin", input=text)
         git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", env=env)
-    made = git("commit-tree", git("write-tree", env=env), "-p", commit,
-               input="the suites of the series\n", env=_DATES)
+    made = git("commit-tree", git("write-tree", env=env), "-p", parent, input=message,
+               env=_DATES)
     paths.remove(index)
     return made
 
