@@ -50,6 +50,7 @@
 #include "demo.h"
 #include "device.h"
 #include "edu_dma.h"
+#include "judge.h"
 #include "observe.h"
 #include "pages.h"
 #include "pingpong.h"
@@ -59,28 +60,16 @@
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
 #define FOUR_GIB	0x100000000ULL
-#define OLD_PATTERN	0x1111111111111111ULL
 #define NEW_PATTERN	0xfeedc0de00000001ULL
-
-/* What the kernel says once, in a confidential guest. */
-#define FIRST_BOUNCE	"system is using DMA bounce buffers"
 
 /* For a case of half a second in a guest that may be emulated and starved. */
 #define CASE_SECONDS	90
-
-enum outcome { COHERENT, STALE, REFUSED };
 
 static const char *const request_names[] = {
 	[PLAIN] = "plain",
 	[ATTRIBUTE] = "REQUIRE_COHERENT",
 	[REG_MR] = "ibv_reg_mr",
 	[REG_ODP] = "ibv_reg_mr ODP",
-};
-
-struct test_case {
-	const char *name;
-	enum request request;
-	enum outcome expect;
 };
 
 struct scenario {
@@ -134,30 +123,6 @@ static const struct scenario scenarios[] = {
 	},
 };
 
-/* What one case measured. Negative counters: there is nothing to read. */
-struct row {
-	__u64 page;
-	__u64 wrote;
-	__u64 sees;
-	__u64 sees_after_unmap;
-	long pool_before;
-	/* With the mapping standing, or refused: what the row calls "after". */
-	long pool_mapped;
-	long pool_after;
-	long pins_before;
-	long pins_after;
-	int map_errno;
-	int warns;
-	int events;
-	bool done;
-	bool mapped;
-	bool bounced;
-	char reason[128];
-	/* The first line in the kernel log that the process caused. */
-	char log[96];
-	char problem[160];
-};
-
 static struct {
 	const char *name;
 	unsigned int cases;
@@ -208,50 +173,6 @@ void leave(void)
 	reboot(RB_POWER_OFF);
 	for (;;)
 		pause();
-}
-
-/* A macro, so that the compiler checks the formats. */
-#define problem(row, ...)					\
-	do {							\
-		char text_[160];				\
-								\
-		snprintf(text_, sizeof(text_), __VA_ARGS__);	\
-		note_problem(row, text_);			\
-	} while (0)
-
-/* Only the first problem counts, the later ones follow from it. */
-static void note_problem(struct row *row, const char *text)
-{
-	if (!row->problem[0])
-		snprintf(row->problem, sizeof(row->problem), "%s", text);
-}
-
-static const char *errno_name(int err)
-{
-	static char text[16];
-
-	switch (err) {
-	case EOPNOTSUPP:
-		return "EOPNOTSUPP";
-	case ENOPROTOOPT:
-		return "ENOPROTOOPT";
-	case EIO:
-		return "EIO";
-	case ENOMEM:
-		return "ENOMEM";
-	case EINVAL:
-		return "EINVAL";
-	case EFAULT:
-		return "EFAULT";
-	case EREMOTEIO:
-		return "EREMOTEIO";
-	case ENODEV:
-		return "ENODEV";
-	case ETIMEDOUT:
-		return "ETIMEDOUT";
-	}
-	snprintf(text, sizeof(text), "errno %d", err);
-	return text;
 }
 
 /*
@@ -340,85 +261,6 @@ static void measure(const struct scenario *s, const struct test_case *c,
 	fill(page, row->wrote);
 	if (look(&page[0]) != row->wrote)
 		problem(row, "the page cannot be written any more");
-}
-
-static void judge(const struct test_case *c, struct row *row)
-{
-	enum outcome got = STALE;
-
-	if (!row->mapped)
-		got = REFUSED;
-	else if (row->sees == row->wrote)
-		got = COHERENT;
-
-	if (!row->done)
-		return;
-	if (row->map_errno == ENOPROTOOPT)
-		problem(row, "this kernel does not have the attribute");
-
-	if (got != c->expect) {
-		if (!row->mapped)
-			problem(row, "not mapped: %s",
-				strerror(row->map_errno));
-		else if (got == COHERENT)
-			problem(row, "the process sees the device's write");
-		else
-			problem(row, "mapped, but the process reads %s data",
-				row->sees == OLD_PATTERN ? "stale" : "wrong");
-	}
-
-	switch (got) {
-	case COHERENT:
-		break;
-	case STALE:
-		if (row->sees != OLD_PATTERN)
-			problem(row, "the process reads neither old nor new data");
-		if (!row->bounced)
-			problem(row, "stale without a bounce buffer");
-		break;
-	case REFUSED:
-		if (row->map_errno != EOPNOTSUPP)
-			problem(row, "refused with %s, not EOPNOTSUPP",
-				errno_name(row->map_errno));
-		if (have_trace_event && row->events != 1)
-			problem(row, "%d trace events for one refusal",
-				row->events);
-		break;
-	}
-
-	if (row->mapped && row->sees_after_unmap != row->wrote)
-		problem(row, "the device's write is lost after unmap");
-	if (row->pool_after != row->pool_before ||
-	    (!row->mapped && row->pool_mapped != row->pool_before))
-		problem(row, "the bounce pool is not as it was");
-	if (row->pins_after != row->pins_before)
-		problem(row, "%ld pages stay pinned",
-			row->pins_after - row->pins_before);
-	if (row->log[0] && !(row->bounced && strstr(row->log, FIRST_BOUNCE)))
-		problem(row, "the kernel log has: %s", row->log);
-	if (row->warns)
-		problem(row, "%d warnings in the kernel log", row->warns);
-}
-
-static const char *verdict(const struct test_case *c, const struct row *row)
-{
-	bool verbs = by_verbs(c->request);
-
-	if (row->problem[0])
-		return row->problem;
-	switch (c->expect) {
-	case COHERENT:
-		return verbs ?
-			"coherent: the process polls and sees the device's write" :
-			"coherent: the process sees the device's write at once";
-	case STALE:
-		return "corrupt: the process reads old data until unmap";
-	case REFUSED:
-		return verbs ?
-			"refused: nothing left behind, the process goes on" :
-			"refused: nothing mapped, nothing left behind";
-	}
-	return "";
 }
 
 static void json_string(const char *key, const char *value)

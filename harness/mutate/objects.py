@@ -12,8 +12,15 @@ from typing import Optional
 
 from .. import packages, process
 from ..boot import kernel
+from ..errors import ENVIRONMENT
 
 _SAVED = re.compile(r"^savedcmd_\S+ := (.*?)(?: ; .*)?$", re.M)
+
+
+def code(text: str) -> str:
+    """The C `text` without its comments."""
+    return process.run(["gcc", "-fpreprocessed", "-dD", "-E", "-P", "-x", "c", "-"],
+                       input=text, check_status=ENVIRONMENT, what="gcc -E").stdout
 
 
 class Compiler:

@@ -4,7 +4,9 @@
 import collections
 import dataclasses
 import fnmatch
+import functools
 import hashlib
+import itertools
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +16,7 @@ from .. import model, packages, paths, process, results, runner, toml, ui
 from ..boot import kernel
 from ..errors import FAILED, PASS, USAGE, LabError
 from ..source import fetch, trees
-from . import kernels, mutants, objects, page, trials
+from . import judge, kernels, mutants, objects, page, trials
 from .mutants import Hunk, Mutant
 from .trials import Trial
 
@@ -48,6 +50,9 @@ def run(patch: int = 0, options: Optional[runner.Options] = None) -> int:
               if name not in KERNELS]
     for names in (KERNELS, *((name,) for name in others)):
         trying.on(names)
+    if not patch:
+        with fetch.scratch("judge") as scratch, ui.step(f"try mutants of {judge.FILE}"):
+            trying.trials += judge.tried(scratch)
     return _conclude(trying, reasons, patch)
 
 
@@ -68,6 +73,12 @@ class Trying:
                          if not lines.isdisjoint(range(hunk.first, hunk.end))]
             self.trials += [*map(Trial, mutants.decisions(self.source / file, file, lines)),
                             *map(Trial, hunks)]
+        for trial in self.trials:
+            change = trial.change
+            trial.comment = (change.kind == "hunk" and objects.code(self.texts[change.file])
+                             == objects.code(change.made(self.texts[change.file])))
+            if trial.comment:
+                trial.fate = trials.EQUAL
         key = hashlib.sha256(trees.git("rev-parse", "series^{tree}").encode())
         self.kept = trials.Kept(key.hexdigest()[:16])
         self.same: dict[tuple, Trial] = {}      # by their objects
@@ -75,7 +86,8 @@ class Trying:
 
     def on(self, names: Sequence[str]) -> None:
         """Try on these kernels what nothing has noticed yet."""
-        waiting = [trial for trial in self.trials if not self.kept.load(trial, names)
+        waiting = [trial for trial in self.trials
+                   if not trial.comment and not self.kept.load(trial, names)
                    and trial.fate in (trials.SURVIVED, trials.EQUAL)]
         if not waiting:
             return
@@ -136,37 +148,47 @@ class Trying:
         everything = kernels.commit("series", kernels.texts(self.source, _numbered(together)))
         trees.visit(everything)
         builds = _builds(self.plan, names, trees.VISITED)
-        top, right = results.new_run(), {}
+        top = results.new_run()
+
+        @functools.lru_cache(maxsize=None)
+        def right(args):
+            return trials.right([
+                dataclasses.replace(cell, args=[*cell.args, *args])
+                for cell in self.plan.cells.values()
+                if cell.kernel in names and not cell.bench], builds, top / f"right{len(args)}")
+
         for args in (_FAST, ()):
-            cells = [dataclasses.replace(cell, args=[*cell.args, *args])
-                     for cell in self.plan.cells.values()
-                     if cell.kernel in names and not cell.bench]
-            left = {number: trial for number, trial in numbered.items()
-                    if trial.fate == trials.SURVIVED}
-            if not left and not alone:
-                break
-            right[args] = trials.right(cells, builds, top / f"right{len(args)}")
-            self._attempts(names, [
-                (trial, [f"{kernels.WORD}={number}"],
-                 [boot for boot in right[args] if number in boot.reached])
-                for number, trial in left.items()], top, not args)
+            left = [(number, trial) for number, trial in numbered.items()
+                    if trial.fate == trials.SURVIVED]
+            if left:
+                self._attempts(names, [
+                    (trial, [f"{kernels.WORD}={number}"],
+                     [boot for boot in right(args) if number in boot.reached])
+                    for number, trial in left], top, not args)
+        if alone:               # while these are the kernels that say what is reached
+            boots = {args: right(args) for args in (_FAST, ())}
         for trial in alone:
-            change = trial.change
-            trees.visit(kernels.commit("series", {
-                change.file: change.made(self.texts[change.file])}))
-            for name in names:
-                try:
-                    build = kernel.build(self.plan.kernels[name], trees.VISITED)
-                except LabError as err:
-                    trial.fate = f"{trials.BROKEN}: {err}"
-                for args in (_FAST, ()):
-                    if trial.fate == trials.SURVIVED:
-                        boots = [dataclasses.replace(boot, build=build)
-                                 for boot in nearest(right[args], numbered, change)
-                                 if boot.cell.kernel == name]
-                        self._attempts(names, [(trial, [], boots)], top,
-                                       not args and name == names[-1])
-            self.kept.save(trial, names)
+            self._boot_alone(names, trial, {
+                args: nearest(boots[args], numbered, trial.change) for args in boots}, top)
+
+    def _boot_alone(self, names, trial, right, top):
+        """Boot kernels of `trial`'s own, as many of `names` as it takes."""
+        change = trial.change
+        trees.visit(kernels.commit("series", {
+            change.file: change.made(self.texts[change.file])}))
+        builds = functools.lru_cache(maxsize=None)(
+            lambda name: kernel.build(self.plan.kernels[name], trees.VISITED))
+        for args, name in itertools.product(right, names):
+            if trial.fate != trials.SURVIVED:
+                break
+            try:
+                boots = [dataclasses.replace(boot, build=builds(name))
+                         for boot in right[args] if boot.cell.kernel == name]
+            except LabError as err:
+                trial.fate = f"{trials.BROKEN}: {err}"
+            else:
+                self._attempts(names, [(trial, [], boots)], top, False)
+        self.kept.save(trial, names)
 
     def _attempts(self, names, attempts, top, last):
         """Make these attempts side by side, and keep what comes of them: that something

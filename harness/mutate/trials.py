@@ -33,6 +33,7 @@ class Trial:
     """A mutant or an undone hunk, and what came of it."""
 
     change: Union[Mutant, Hunk]
+    comment: bool = False       # no compiler sees a difference
     fate: str = SURVIVED
     cell: str = ""              # that noticed
     cases: list[str] = field(default_factory=list)      # which failed there

@@ -9,12 +9,13 @@ from unittest import mock
 from harness import paths, process
 from harness.boot import kernel
 from harness.errors import FAILED, PASS, USAGE
-from harness.mutate import kernels, mutants, objects
+from harness.mutate import judge, kernels, mutants, objects, trials
 from harness.mutate import run as mutate
 from harness.source import trees
 from harness.tests import Sandbox
 from harness.tests.lab import Lab, ktap
 
+ROOT = paths.ROOT
 FILE = "kernel/dma/direct.c"
 SOURCE = """\
 #define EIO 5
@@ -208,6 +209,26 @@ class Objects(Sandbox):
         self.assertEqual(self.compiler.digest("d/no.c", "x"), "")
 
 
+@unittest.skipUnless(shutil.which("spatch"), "needs Debian's coccinelle")
+class Judge(Sandbox):
+    def test_tried(self):
+        """Those of the demo's verdicts: with the sharp test, and with one that is weak."""
+        for path in ("guest", "harness"):
+            (paths.ROOT / path).symlink_to(ROOT / path)
+        for test, fate in (("test_judge.Judge.test_rows", trials.NOTICED),
+                           ("test_judge.Judge.test_errno_names", trials.SURVIVED)):
+            with mock.patch.object(judge, "_TEST", f"harness.tests.{test}"), \
+                    mock.patch.object(mutants, "decisions", self.first):
+                trial, = judge.tried(self.top)
+            self.assertEqual((trial.fate, trial.cases),
+                             (fate, ["test_rows"] * (fate == trials.NOTICED)))
+
+    def first(self, path, file, lines, decisions=mutants.decisions):
+        """One of those that decide."""
+        return [made for made in decisions(path, file, lines)
+                if made.name == "judge: got = REFUSED removed"]
+
+
 MATRIX = """
 [kernel.x86_64]
 arch = "x86_64"
@@ -237,6 +258,8 @@ class Command(Lab):
         self.enter(mock.patch.object(trees, "visit", self.visit))
         self.enter(mock.patch.object(kernels, "commit", lambda _, changed: changed))
         self.enter(mock.patch.object(objects, "compare", self.compare))
+        self.enter(mock.patch.object(judge, "tried", lambda _: []))
+        self.enter(mock.patch.object(objects, "code", lambda text: text))
         for name, text in (("docs/mutants.md.in", "$counts\n$files\n"), ("mutants.toml", "")):
             paths.replace(self.root / name, text.encode())
         for name in (FILE, "kernel/dma/mapping.c"):
