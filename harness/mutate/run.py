@@ -29,9 +29,9 @@ def run(patch: int = 0, options: Optional[runner.Options] = None) -> int:
     """Try all mutants of the series, or those of patch number `patch`, and write
     docs/mutants.md if it was all; returns an exit status.
 
-    FAILED if one survives that mutants.toml gives no reason for. LabError USAGE for a
-    patch that does not exist; what is not the fault of a mutant is raised. What was
-    tried before on the same series is not tried again.
+    FAILED if one survives that mutants.toml gives no reason for, which saves its boots.
+    LabError USAGE for a patch that does not exist; what is not the fault of a mutant is
+    raised. What was tried before on the same series is not tried again.
     """
     plan, options = model.load(), options or runner.Options()
     source = trees.tree("series")
@@ -42,7 +42,7 @@ def run(patch: int = 0, options: Optional[runner.Options] = None) -> int:
     cells = [cell for cell in plan.cells.values() if not cell.bench]
     packages.need("mutate", *packages.for_cells(
         [cell for cell in cells if cell.kernel in KERNELS], plan))
-    trying = Trying(plan, source, commits[patch - 1][0] if patch else "")
+    trying = Trying(plan, source, commits[patch - 1][0] if patch else "", reasons)
     if options.dry_run:
         ui.say(f"would try {len(trying.trials)} mutants")
         return PASS
@@ -59,7 +59,8 @@ def run(patch: int = 0, options: Optional[runner.Options] = None) -> int:
 class Trying:
     """The mutants of the series or of the lines of one commit, and what comes of them."""
 
-    def __init__(self, plan: model.Matrix, source: Path, commit: str) -> None:
+    def __init__(self, plan: model.Matrix, source: Path, commit: str,
+                 reasons: Sequence[Mapping]) -> None:
         self.plan, self.source = plan, source
         self.files = mutants.files("base", "series")
         self.texts = {file: (self.source / file).read_text("utf-8") for file in self.files}
@@ -79,6 +80,8 @@ class Trying:
                              == objects.code(change.made(self.texts[change.file])))
             if trial.comment:
                 trial.fate = trials.EQUAL
+            trial.why = next((reason["why"] for reason in reasons
+                              if _explains(reason, trial)), "")
         key = hashlib.sha256(trees.git("rev-parse", "series^{tree}").encode())
         self.kept = trials.Kept(key.hexdigest()[:16])
         self.same: dict[tuple, Trial] = {}      # by their objects
@@ -95,10 +98,11 @@ class Trying:
         with fetch.scratch("mutate") as scratch:
             compilers = [objects.Compiler(build, self.files, scratch / name)
                          for name, build in builds.items()]
-            different = self._compiled(compilers, waiting)
+            different = [trial for trial in self._compiled(compilers, waiting)
+                         if not trial.why]
             together, alone = self._divided(compilers, different)
         for trial in waiting:
-            if trial.fate != trials.SURVIVED:
+            if trial.fate != trials.SURVIVED or trial.why:
                 self.kept.save(trial, names)
         if different:
             self._boot(names, together, alone)
@@ -157,19 +161,34 @@ class Trying:
                 for cell in self.plan.cells.values()
                 if cell.kernel in names and not cell.bench], builds, top / f"right{len(args)}")
 
+        first = self._first([*numbered.values(), *alone], right(_FAST), builds, top)
         for args in (_FAST, ()):
             left = [(number, trial) for number, trial in numbered.items()
                     if trial.fate == trials.SURVIVED]
             if left:
                 self._attempts(names, [
                     (trial, [f"{kernels.WORD}={number}"],
-                     [boot for boot in right(args) if number in boot.reached])
+                     [boot for boot in right(args) if number in boot.reached],
+                     first[trial.name] if args else [])
                     for number, trial in left], top, not args)
         if alone:               # while these are the kernels that say what is reached
             boots = {args: right(args) for args in (_FAST, ())}
         for trial in alone:
-            self._boot_alone(names, trial, {
-                args: nearest(boots[args], numbered, trial.change) for args in boots}, top)
+            self._boot_alone(names, trial, {"first": first[trial.name], **{
+                args: nearest(boots[args], numbered, trial.change) for args in boots}}, top)
+
+    def _first(self, chosen, right, builds, top):
+        """{name: Boots} of nothing but the case that noticed such a mutant before, for each
+        of `chosen`, if there is one that passes in a boot of the `right` kernel."""
+        cells = {boot.cell.name: boot.cell for boot in right if boot.cell.suites}
+        wanted = {trial.name: (cells[cell], case) for trial in chosen
+                  for cell, case in [self.kept.before.get(trial.name, ("", ""))]
+                  if cell in cells}
+        alone = {(cell.name, case): trials.only(cell, case) for cell, case in wanted.values()}
+        made = trials.right(list(alone.values()), builds, top / "first")
+        return collections.defaultdict(list, {
+            name: [boot for boot in made if boot.cell == alone[cell.name, case]]
+            for name, (cell, case) in wanted.items()})
 
     def _boot_alone(self, names, trial, right, top):
         """Boot kernels of `trial`'s own, as many of `names` as it takes."""
@@ -187,7 +206,7 @@ class Trying:
             except LabError as err:
                 trial.fate = f"{trials.BROKEN}: {err}"
             else:
-                self._attempts(names, [(trial, [], boots)], top, False)
+                self._attempts(names, [(trial, [], boots, [])], top, False)
         self.kept.save(trial, names)
 
     def _attempts(self, names, attempts, top, last):
@@ -195,9 +214,9 @@ class Trying:
         survives them only if they are the `last` on these kernels."""
         begin, done = time.monotonic(), 0
         with process.pool(packages.jobs()) as pool:
-            waiting = [(pool.submit(trials.attempt, trial, words, boots, top, self.luck),
-                        trial)
-                       for trial, words, boots in attempts]
+            waiting = [(pool.submit(trials.attempt, trial, words, boots, top, self.luck,
+                                    first), trial)
+                       for trial, words, boots, first in attempts]
             for future, trial in waiting:
                 future.result()
                 done += 1
@@ -227,24 +246,24 @@ def nearest(boots: Sequence[trials.Boot], numbered: Mapping[int, Trial],
     return list(boots)
 
 
+def _explains(reason: Mapping, trial: Trial) -> bool:
+    """Whether `reason` of mutants.toml is why nothing notices `trial`."""
+    return (fnmatch.fnmatch(trial.change.file, reason["file"])
+            and fnmatch.fnmatch(trial.change.name, reason["name"]))
+
+
 def _conclude(trying, reasons, patch):
     """Say what survived without a reason; write the page. An exit status."""
-    used, unexplained = set(), []
-    for trial in trying.trials:
-        if trial.fate != trials.SURVIVED:
-            continue
-        found = [number for number, reason in enumerate(reasons)
-                 if fnmatch.fnmatch(trial.change.file, reason["file"])
-                 and fnmatch.fnmatch(trial.change.name, reason["name"])]
-        used.update(found[:1])
-        trial.why = reasons[found[0]]["why"] if found else ""
-        if not found:
-            unexplained.append(trial)
+    survivors = [trial for trial in trying.trials if trial.fate == trials.SURVIVED]
+    unexplained = [trial for trial in survivors if not trial.why]
     for trial in unexplained:
         ui.say(f"SURVIVED  {trial.name}")
     if not patch:
-        for number in set(range(len(reasons))) - used:
-            ui.say(f"mutants.toml: needed by nothing: {reasons[number]['name']}")
+        used = [next(reason for reason in reasons if _explains(reason, trial))
+                for trial in survivors if trial.why]
+        for reason in reasons:
+            if not any(reason is other for other in used):
+                ui.say(f"mutants.toml: needed by nothing: {reason['name']}")
         page.write(trying.trials)
     counts = ", ".join(f"{sum(trial.fate.startswith(fate) for trial in trying.trials)} "
                        f"{fate}" for fate in trials.FATES)

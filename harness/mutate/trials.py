@@ -64,23 +64,32 @@ class Boot:
 def right(cells: Sequence[model.Cell], builds: Mapping[str, kernel.Build],
           top: Path) -> list[Boot]:
     """The Boots of `cells`, fastest first, of those that pass."""
-    def made(cell):
-        outcome = boots.boot(cell, builds[cell.kernel], top / cell.name)
+    def made(number, cell):
+        outcome = boots.boot(cell, builds[cell.kernel], top / f"{number}.{cell.name}")
         return outcome.ok and Boot(cell, builds[cell.kernel],
                                    results.cases(Path(outcome.directory)),
                                    outcome.seconds, kernels.reached(outcome))
 
     with process.pool(packages.jobs(cells)) as pool:
-        return sorted(filter(None, pool.map(made, cells)), key=lambda boot: boot.seconds)
+        return sorted(filter(None, pool.map(made, range(len(cells)), cells)),
+                      key=lambda boot: boot.seconds)
+
+
+def only(cell: model.Cell, case: str) -> model.Cell:
+    """`cell` with nothing but a test case, of the name that results.label() gives it."""
+    glob = case.partition(" (")[0]
+    return dataclasses.replace(cell, args=[*cell.args, f"kunit.filter_glob={glob}"])
 
 
 def attempt(trial: Trial, words: Sequence[str], boots_: Iterable[Boot], top: Path,
-            luck: collections.Counter) -> None:
-    """Boot with the kernel arguments `words` what `boots_` were, until one notices;
-    those first that noticed most of the file, which `luck` counts."""
+            luck: collections.Counter, first: Iterable[Boot] = ()) -> None:
+    """Boot with the kernel arguments `words` what `first` and `boots_` were, until one
+    notices; of the latter those first that noticed most of the file, which `luck`
+    counts."""
     file = trial.change.file
-    for boot in sorted(boots_, key=lambda boot: -luck[file, boot.cell.name]):
-        directory = top / f"{boot.cell.name}.{'.'.join(words)}"
+    for number, boot in enumerate([*first, *sorted(
+            boots_, key=lambda boot: -luck[file, boot.cell.name])]):
+        directory = top / f"{number}.{boot.cell.name}.{'.'.join(words)}"
         limit = min(boot.cell.timeout, int(boot.seconds * 2) + _SPARE)
         cell = dataclasses.replace(boot.cell, timeout=limit, args=[*boot.cell.args, *words])
         outcome = boots.boot(cell, boot.build, directory)
@@ -102,25 +111,35 @@ def missing(before: Mapping, now: Mapping) -> list[str]:
 
 
 class Kept:
-    """What is known of mutants of the series, so that a stopped command goes on."""
+    """What is known of mutants of the series, so that a stopped command goes on, and of
+    those of earlier ones, so that it is known where to look first."""
 
     def __init__(self, key: str) -> None:
         self.path = paths.cache() / "mutate" / f"{key}.json"
-        self.known = (json.loads(self.path.read_text("utf-8"))
-                      if self.path.exists() else {})
+        self.known = _read(self.path) if self.path.exists() else {}
+        self.before: dict[str, tuple[str, str]] = {}    # {name: (cell, case)}
+        for path in sorted(self.path.parent.glob("*.json"), key=lambda path: path.stat().st_mtime):
+            for fate, cell, cases, _, _, name, _ in _read(path).values():
+                if fate == NOTICED:
+                    self.before[name] = cell, cases[0]
 
     def load(self, trial: Trial, names: Sequence[str]) -> bool:
         """Complete `trial`; whether it has been tried on the kernels `names`."""
         found = self.known.get(repr(trial.change))
         if found:
-            trial.fate, trial.cell, trial.cases, trial.twin, on = found
-            return set(names) <= set(on)
+            trial.fate, trial.cell, trial.cases, trial.twin, on, _, why = found
+            return set(names) <= set(on) and bool(trial.why or not why)
         return False
 
     def save(self, trial: Trial, names: Sequence[str]) -> None:
         """Keep what came of `trial` on the kernels `names`."""
         key = repr(trial.change)        # in a function, a name may be that of several
-        on = self.known.get(key, [[]])[-1]
-        self.known[key] = [trial.fate, trial.cell, trial.cases, trial.twin, [*on, *names]]
+        on = self.known[key][4] if key in self.known else []
+        self.known[key] = [trial.fate, trial.cell, trial.cases, trial.twin, [*on, *names],
+                           trial.name, trial.why]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         paths.replace(self.path, json.dumps(self.known, indent=1).encode())
+
+
+def _read(path: Path) -> dict:
+    return json.loads(path.read_text("utf-8"))

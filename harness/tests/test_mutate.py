@@ -376,6 +376,26 @@ class Command(Lab):
         self.mutate()
         self.assertTrue(self.boots())
 
+    def test_where_to_look(self):
+        """On another series, the case that noticed last time is booted alone first."""
+        bad = {(cell, number): ktap("not ok a", "ok b") for cell in ("one", "two")
+               for number in (1, 2, 3)}
+        self.notice(bad)
+        self.mutate()
+        self.boots()
+        self.program("git", 'echo "other of ${PWD##*/}"')
+        self.notice({(cell, 1): ktap("ok a", "ok b") for cell in ("one", "two")} | {
+            place: text for place, text in bad.items() if place[1] > 1})
+        status, out = self.mutate()
+        boots = [" ".join(argv) for argv in self.boots()]
+        self.assertEqual((status, out[-2]), (FAILED, f"SURVIVED  {FILE}: f: b -> 0"))
+        for number, alone, all_of_it in ((1, 1, 4), (2, 1, 0), (3, 1, 0)):
+            mine = [argv for argv in boots if f"dma_mutant={number}" in argv]
+            self.assertEqual(
+                (sum("kunit.filter_glob=dma_direct.a" in argv for argv in mine),
+                 sum("kunit.filter_glob=dma_direct.a" not in argv for argv in mine)),
+                (alone, all_of_it))
+
     def test_usage(self):
         for argv in (["2"], ["-1"]):
             self.assertEqual(self.mutate(*argv)[0], USAGE)
