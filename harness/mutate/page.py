@@ -10,8 +10,8 @@ from . import trials
 from .trials import Trial
 
 
-def write(made: Sequence[Trial]) -> bool:
-    """Write the page of all `made`; whether that changes it."""
+def write(made: Sequence[Trial], kernels: Sequence[str]) -> bool:
+    """Write the page of all `made`, tried on `kernels`; whether that changes it."""
     template = string.Template((paths.ROOT / "docs/mutants.md.in").read_text("utf-8"))
     files = list(dict.fromkeys(trial.change.file for trial in made))
     rows: list[tuple[str, ...]] = [("file", *trials.FATES, "without a reason")]
@@ -20,7 +20,8 @@ def write(made: Sequence[Trial]) -> bool:
         rows.append((f"`{file}`" if file else "all", *(
             str(sum(trial.fate.startswith(fate) for trial in mine)) for fate in trials.FATES),
             str(sum(trial.fate == trials.SURVIVED and not trial.why for trial in mine))))
-    text = template.substitute(counts=tables.markdown(rows), files="\n\n".join(
+    text = template.substitute(
+        kernels=", ".join(kernels), counts=tables.markdown(rows), files="\n\n".join(
         f"## {file}\n\n{_table([trial for trial in made if trial.change.file == file])}"
         for file in files))
     return paths.replace(paths.ROOT / "docs/mutants.md", text.encode())

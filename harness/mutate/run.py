@@ -21,6 +21,9 @@ from .mutants import Hunk, Mutant
 from .trials import Trial
 
 KERNELS = ("x86_64", "arm64")   # on which all is tried first
+# On which that is tried that nothing has noticed: no dma-debug, no flags in scatterlists,
+# dma_map_ops and devices that are not coherent, arch/sparc, KMSAN.
+OTHERS = ("x86_64-nodebug", "uml", "arm", "sparc64", "x86_64-kmsan")
 _FAST = ("kunit.filter=speed>slow",)    # without the random requests
 _REASON = ("file", "name", "why")
 
@@ -39,16 +42,12 @@ def run(patch: int = 0, options: Optional[runner.Options] = None) -> int:
     if not 0 <= patch <= len(commits):
         raise LabError(f"no patch {patch}: there are {len(commits)}", USAGE)
     reasons = toml.entries(paths.ROOT / "mutants.toml", "equivalent", _REASON)
-    cells = [cell for cell in plan.cells.values() if not cell.bench]
-    packages.need("mutate", *packages.for_cells(
-        [cell for cell in cells if cell.kernel in KERNELS], plan))
+    packages.need("mutate")
     trying = Trying(plan, source, commits[patch - 1][0] if patch else "", reasons)
     if options.dry_run:
         ui.say(f"would try {len(trying.trials)} mutants")
         return PASS
-    others = [name for name in dict.fromkeys(cell.kernel for cell in cells)
-              if name not in KERNELS]
-    for names in (KERNELS, *((name,) for name in others)):
+    for names in (KERNELS, *((name,) for name in OTHERS)):
         trying.on(names)
     if not patch:
         with fetch.scratch("judge") as scratch, ui.step(f"try mutants of {judge.FILE}"):
@@ -94,6 +93,7 @@ class Trying:
                    and trial.fate in (trials.SURVIVED, trials.EQUAL)]
         if not waiting:
             return
+        packages.need(*packages.for_cells(self._cells(names), self.plan))
         builds = _builds(self.plan, names, "series")
         with fetch.scratch("mutate") as scratch:
             compilers = [objects.Compiler(build, self.files, scratch / name)
@@ -106,6 +106,10 @@ class Trying:
                 self.kept.save(trial, names)
         if different:
             self._boot(names, together, alone)
+
+    def _cells(self, names):
+        return [cell for cell in self.plan.cells.values()
+                if cell.kernel in names and not cell.bench]
 
     def _compiled(self, compilers, waiting):
         """Those of `waiting` that change instructions, one of each kind."""
@@ -158,8 +162,7 @@ class Trying:
         def right(args):
             return trials.right([
                 dataclasses.replace(cell, args=[*cell.args, *args])
-                for cell in self.plan.cells.values()
-                if cell.kernel in names and not cell.bench], builds, top / f"right{len(args)}")
+                for cell in self._cells(names)], builds, top / f"right{len(args)}")
 
         first = self._first([*numbered.values(), *alone], right(_FAST), builds, top)
         for args in (_FAST, ()):
@@ -264,7 +267,7 @@ def _conclude(trying, reasons, patch):
         for reason in reasons:
             if not any(reason is other for other in used):
                 ui.say(f"mutants.toml: needed by nothing: {reason['name']}")
-        page.write(trying.trials)
+        page.write(trying.trials, (*KERNELS, *OTHERS))
     counts = ", ".join(f"{sum(trial.fate.startswith(fate) for trial in trying.trials)} "
                        f"{fate}" for fate in trials.FATES)
     ui.conclusion(f"mutate: {len(trying.trials)} mutants: {counts}; "

@@ -253,6 +253,7 @@ class Command(Lab):
     def setUp(self):
         super().setUp()
         self.enter(mock.patch.object(mutate, "KERNELS", ("x86_64",)))
+        self.enter(mock.patch.object(mutate, "OTHERS", ()))
         self.enter(mock.patch.object(trees, "commits", lambda *_: [("1", "only")]))
         self.enter(mock.patch.object(mutants, "files", lambda *_: [FILE]))
         self.enter(mock.patch.object(trees, "visit", self.visit))
