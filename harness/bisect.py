@@ -53,7 +53,7 @@ def run(names=(), first: int = 1, options: Optional[runner.Options] = None) -> i
         for outcome in booted:
             tally.add(boot(outcome, f"{number:2} ", may_skip=True))
             if outcome.failed or outcome.problem:
-                commands.explain(outcome, f"bisect {plan.cells[outcome.cell].kernel} "
+                commands.explain(outcome, f"./lab bisect {plan.cells[outcome.cell].kernel} "
                                  f"--first {number}")
     ui.conclusion(f"bisect: {len(patches) - first + 1} patches, {tally}")
     return tally.status

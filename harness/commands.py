@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import re
 import subprocess
 import sys
 import termios
@@ -121,12 +120,7 @@ def explain(outcome: results.Outcome, repeat: str = "") -> None:
         ui.say(f"      {failure}")
     if len(outcome.failures) > MOST:
         ui.say(f"      and {len(outcome.failures) - MOST} more")
-    tree = "" if outcome.tree == "series" else f" --tree {outcome.tree}"
-    cases = {re.split(r"[: ]", failure)[0] for failure in outcome.failures}
-    if outcome.suites and len(cases) == 1:
-        tree += f" --filter {cases.pop()}"
-    command = repeat or f"{'kunit' if outcome.suites else 'boot'} {outcome.cell}{tree}"
-    ui.say(f"      again: ./lab {command}")
+    ui.say(f"      again: {repeat or outcome.repeat(outcome.failures)}")
     ui.say(f"      files: {outcome.directory}")
 
 

@@ -71,6 +71,16 @@ class Outcome:
         """Note why there are no results, or none to rely on."""
         self.problem, self.status = problem, status
 
+    def repeat(self, failures: Sequence[str]) -> str:
+        """What repeats it, or the one test case of it that all `failures` are of."""
+        words = ["./lab", "kunit" if self.suites else "boot", self.cell]
+        if self.tree != "series":
+            words += ["--tree", self.tree]
+        cases = {re.split("[: ]", failure)[0] for failure in failures}
+        if self.suites and len(cases) == 1:
+            words += ["--filter", *cases]
+        return " ".join(words)
+
     def __str__(self) -> str:
         text = f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
         return f"{text}: {self.problem}" if self.problem else text

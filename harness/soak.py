@@ -226,7 +226,7 @@ def _explain(plan: model.Matrix, cell: model.Cell, made: Requests,
     """Say what failed and what repeats it, and shrink it."""
     found = _FAILED.search(outcome.console)
     again = dataclasses.replace(made, end=int(found[1])) if found else made
-    commands.explain(outcome, again.command(cell.name).removeprefix("./lab "))
+    commands.explain(outcome, again.command(cell.name))
     case = re.split(r"[: ]", outcome.failures[0])[0] if outcome.failures else CASES
     last = outcome
     count = itertools.count(1)

@@ -191,11 +191,10 @@ def _failures(boot):
         name = re.split(r"[.( ]", case.partition(".")[2])[0] if "." in case else ""
         at = max((number for number, line in enumerate(console)
                   if name and name in line and "FAILED at" in line), default=len(console))
-        words = f" --filter {case.split(' ')[0]}" if name and outcome.suites else ""
         found.append({
             "boot": boot.name, "case": case, "said": said or outcome.problem,
             "console": "\n".join(console[max(0, at - _EXCERPT // 2):][:_EXCERPT]),
-            "again": f"./lab {'kunit' if outcome.suites else 'boot'} {outcome.cell}{words}"})
+            "again": outcome.repeat([failure] * bool(outcome.failures))})
     return found
 
 
