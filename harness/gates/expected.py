@@ -5,6 +5,7 @@ More than half of the cases skip in a boot, so that one which starts to skip wou
 look as good as before.
 """
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from ..results import Outcome
 
 _HEAD = """# SPDX-License-Identifier: GPL-2.0-only
 # Made by ./lab check --full --pin. How many parameters of a test case pass in a boot,
-# and how many of all cases skip there. Cases that are not named pass nowhere.
+# and how many of all cases skip there. Cases that are not named pass nowhere; of those
+# that are newer than what is pinned of a boot, it is listed under unknown.
 """
 
 
@@ -40,7 +42,9 @@ def differences(outcome: Outcome) -> list[str]:
     if outcome.cell not in pinned.get("skipped", {}):
         return []
     passed, skipped = counts(outcome)
-    known = pinned.get("passed", {})
+    new = pinned.get("unknown", {})
+    known = {name: boots for name, boots in pinned.get("passed", {}).items()
+             if outcome.cell not in new.get(name, [])}
     found = [f"{name}: {passed.get(name, 0)} passed, {boots.get(outcome.cell, 0)} expected"
              for name, boots in known.items()
              if passed.get(name, 0) != boots.get(outcome.cell, 0)]
@@ -57,16 +61,22 @@ def pin(outcomes: list[Outcome]) -> bool:
     """
     pinned = toml.load(_path()) if _path().exists() else {}
     skips, cases = pinned.get("skipped", {}), pinned.get("passed", {})
-    for outcome in outcomes:
-        if not outcome.ok:
-            continue
+    unknown = pinned.get("unknown", {})
+    good = [outcome for outcome in outcomes if outcome.ok]
+    others = [cell for cell in skips if cell not in {outcome.cell for outcome in good}]
+    for outcome in good:
         passed, skips[outcome.cell] = counts(outcome)
         for name in {*cases, *passed}:
-            cases.setdefault(name, {})[outcome.cell] = passed.get(name, 0)
+            if name not in cases:
+                cases[name], unknown[name] = {}, others
+            cases[name][outcome.cell] = passed.get(name, 0)
+            unknown[name] = [cell for cell in unknown.get(name, []) if cell != outcome.cell]
     lines = [_HEAD, "[skipped]", *(f"{boot} = {skips[boot]}" for boot in sorted(skips)),
              "", "[passed]"]
     for name, boots in sorted(cases.items()):
         passing = ", ".join(f"{boot} = {boots[boot]}" for boot in sorted(boots)
                             if boots[boot])
         lines += [f'"{name}" = {{ {passing} }}'] * bool(passing)
+    lines += ["", "[unknown]", *(f'"{name}" = {json.dumps(cells)}'
+                                 for name, cells in sorted(unknown.items()) if cells)]
     return paths.replace(_path(), ("\n".join(lines) + "\n").encode())

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Compiling single files with a change, to see whether that changes any instruction."""
 
+import collections
 import functools
 import hashlib
 import re
@@ -80,16 +81,34 @@ def compare(compilers: Sequence[Compiler], right: Mapping[str, str],
             changed: Sequence[tuple[str, str]]) -> list[Optional[tuple]]:
     """What the kernels of `compilers` make of each (file, text) of `changed`.
 
-    None: one of them cannot compile it. (): the same objects as of the `right` text of
-    the file. A tuple otherwise, and equal ones for equal objects.
+    None: it cannot be compiled. (): the same objects as of the `right` text of
+    the file. A tuple otherwise, and equal ones for equal objects. A kernel is only asked
+    for what those before it could not tell apart.
     """
-    def digests(file, text):
-        return tuple(compiler.digest(file, text) for compiler in compilers)
-
+    found: list[Optional[tuple]] = [(file,) for file, _ in changed]
+    before = {file: (file,) for file, _ in changed}
     with process.pool(packages.jobs()) as pool:
-        before = {file: pool.submit(digests, file, right[file])
-                  for file in dict.fromkeys(file for file, _ in changed)}
-        after = [pool.submit(digests, file, text) for file, text in changed]
-        return [None if None in future.result() else
-                () if future.result() == before[file].result() else (file, *future.result())
-                for (file, _), future in zip(changed, after)]
+        for compiler in compilers:
+            alike = collections.Counter(found)
+            asked = [number for number, (file, _) in enumerate(changed)
+                     if found[number] and (alike[found[number]] > 1
+                                           or found[number] == before.get(file))]
+            same = {file: pool.submit(compiler.digest, file, right[file])
+                    for file in dict.fromkeys(changed[number][0] for number in asked)}
+            made = [(number, pool.submit(compiler.digest, *changed[number]))
+                    for number in asked]
+            for number, future in made:
+                digest = future.result()
+                found[number] = None if digest is None else (*found[number], digest)
+            before = {file: (*before[file], future.result()) for file, future in same.items()}
+    return [() if made and made == before.get(file) else made
+            for made, (file, _) in zip(found, changed)]
+
+
+def compiled(compilers: Sequence[Compiler],
+            changed: Sequence[tuple[str, str]]) -> list[bool]:
+    """Whether all kernels of `compilers` can compile each (file, text) of `changed`."""
+    with process.pool(packages.jobs()) as pool:
+        made = [[pool.submit(compiler.digest, *texts) for compiler in compilers]
+                for texts in changed]
+        return [all(future.result() is not None for future in futures) for futures in made]

@@ -136,16 +136,12 @@ class Trying:
         together = [trial for trial in waiting if trial.change.kind != "hunk"]
         odd = []
         changed = kernels.texts(self.source, _numbered(together))
-        for (file, _), made in zip(changed.items(), objects.compare(
-                compilers, self.texts, list(changed.items()))):
-            if made is not None:
-                continue
-            mine = [trial for trial in together if trial.change.file == file]
-            texts = [(file, kernels.texts(self.source, _numbered([trial]))[file])
-                     for trial in mine]
-            odd += [trial for trial, made in
-                    zip(mine, objects.compare(compilers, self.texts, texts))
-                    if made is None]
+        for file, good in zip(changed, objects.compiled(compilers, list(changed.items()))):
+            if not good:
+                mine = [trial for trial in together if trial.change.file == file]
+                odd += [trial for trial, good in zip(mine, objects.compiled(compilers, [
+                    (file, kernels.texts(self.source, _numbered([trial]))[file])
+                    for trial in mine])) if not good]
         return ([trial for trial in together if trial not in odd],
                 [trial for trial in waiting if trial not in together or trial in odd])
 

@@ -13,6 +13,8 @@ two = 1
 [passed]
 "dma_direct.a" = { one = 1, three = 1, two = 1 }
 "dma_direct.b" = { one = 1, three = 1, two = 1 }
+
+[unknown]
 """
 
 
@@ -99,4 +101,16 @@ two = 1
 "dma_direct.a" = { one = 1, three = 1, two = 1 }
 "dma_direct.b" = { three = 1, two = 1 }
 "dma_direct.d" = { one = 1 }
+
+[unknown]
+"dma_direct.d" = ["three", "two"]
 """)
+
+        # Until they are booted again.
+        self.console("two", ktap("ok a", "ok b", "ok d", "ok c # SKIP none"))
+        self.assertEqual(self.check(), (PASS, []))
+        self.check("--pin")
+        self.assertTrue(self.pinned().endswith(
+            '"dma_direct.d" = { one = 1, two = 1 }\n\n[unknown]\n"dma_direct.d" = ["three"]\n'))
+        self.console("two", ktap("ok a", "ok b", "ok c # SKIP none"))
+        self.assertIn("dma_direct.d: 0 passed, 1 expected", self.check()[1][0])

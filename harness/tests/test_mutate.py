@@ -208,6 +208,30 @@ class Objects(Sandbox):
     def test_not_compiled(self):
         self.assertEqual(self.compiler.digest("d/no.c", "x"), "")
 
+    def test_kernels(self):
+        """Each is asked for what those before it cannot tell apart."""
+        asked = []
+
+        class Other:
+            """A kernel that knows a difference which the first does not."""
+
+            def digest(self, file, text):
+                asked.append(text)
+                return text
+
+        texts = [self.texts["d/b.c"].replace("x + 1", new)
+                 for new in ("1 + x", "x + 2", "2 + x", "x + 3", "x +")]
+        found = objects.compare([self.compiler, Other()], self.texts,
+                                [("d/b.c", text) for text in texts])
+        self.assertIsNone(found[4])
+        self.assertEqual(len(set(found[:4])), 4)
+        self.assertEqual(sorted(asked), sorted([self.texts["d/b.c"], *texts[:3]]))
+
+    def test_compiled(self):
+        good, bad = self.texts["d/b.c"], "int b(int x) { return x +; }\n"
+        self.assertEqual(objects.compiled([self.compiler] * 2,
+                                          [("d/b.c", good), ("d/b.c", bad)]), [True, False])
+
 
 @unittest.skipUnless(shutil.which("spatch"), "needs Debian's coccinelle")
 class Judge(Sandbox):
@@ -259,6 +283,7 @@ class Command(Lab):
         self.enter(mock.patch.object(trees, "visit", self.visit))
         self.enter(mock.patch.object(kernels, "commit", lambda _, changed: changed))
         self.enter(mock.patch.object(objects, "compare", self.compare))
+        self.enter(mock.patch.object(objects, "compiled", lambda _, texts: [True] * len(texts)))
         self.enter(mock.patch.object(judge, "tried", lambda _: []))
         self.enter(mock.patch.object(objects, "code", lambda text: text))
         for name, text in (("docs/mutants.md.in", "$counts\n$files\n"), ("mutants.toml", "")):
