@@ -84,11 +84,11 @@ def only(cell: model.Cell, case: str) -> model.Cell:
 def attempt(trial: Trial, words: Sequence[str], boots_: Iterable[Boot], top: Path,
             luck: collections.Counter, first: Iterable[Boot] = ()) -> None:
     """Boot with the kernel arguments `words` what `first` and `boots_` were, until one
-    notices; of the latter those first that noticed most of the file, which `luck`
-    counts."""
+    notices; of the latter suites before demos, and those first that noticed most of the
+    file, which `luck` counts."""
     file = trial.change.file
     for number, boot in enumerate([*first, *sorted(
-            boots_, key=lambda boot: -luck[file, boot.cell.name])]):
+            boots_, key=lambda boot: (bool(boot.cell.demo), -luck[file, boot.cell.name]))]):
         directory = top / f"{number}.{boot.cell.name}.{'.'.join(words)}"
         limit = min(boot.cell.timeout, int(boot.seconds * 2) + _SPARE)
         cell = dataclasses.replace(boot.cell, timeout=limit, args=[*boot.cell.args, *words])
@@ -97,7 +97,7 @@ def attempt(trial: Trial, words: Sequence[str], boots_: Iterable[Boot], top: Pat
         shutil.rmtree(directory)
         if cases or not outcome.ok:
             asserted = [failure.partition(": ")[0] for failure in outcome.failures
-                        if " at " in failure]
+                        if " at " in failure or boot.cell.demo]
             trial.fate, trial.cell = NOTICED if asserted else CRASHED, boot.cell.name
             trial.cases = asserted or [outcome.problem or cases[0]]
             luck[file, boot.cell.name] += 1
