@@ -25,6 +25,8 @@ KERNELS = ("x86_64", "arm64")   # on which all is tried first
 # dma_map_ops and devices that are not coherent, arch/sparc, KMSAN.
 OTHERS = ("x86_64-nodebug", "uml", "arm", "sparc64", "x86_64-kmsan")
 _FAST = ("kunit.filter=speed>slow",)    # without the random requests
+# So that what is noticed at all is known early: kernel arguments, and how many boots.
+_PASSES: "tuple" = ((_FAST, 3), (_FAST, None), ((), None))
 _REASON = ("file", "name", "why")
 
 
@@ -84,7 +86,7 @@ class Trying:
         key = hashlib.sha256(trees.git("rev-parse", "series^{tree}").encode())
         self.kept = trials.Kept(key.hexdigest()[:16])
         self.same: dict[tuple, Trial] = {}      # by their objects
-        self.luck: collections.Counter = collections.Counter()
+        self.luck = trials.Luck()
 
     def on(self, names: Sequence[str]) -> None:
         """Try on these kernels what nothing has noticed yet."""
@@ -101,6 +103,8 @@ class Trying:
             different = [trial for trial in self._compiled(compilers, waiting)
                          if not trial.why]
             together, alone = self._divided(compilers, different)
+            # Headers first: what includes them is compiled anew where a number changes.
+            together.sort(key=lambda trial: not trial.change.file.endswith(".h"))
         for trial in waiting:
             if trial.fate != trials.SURVIVED or trial.why:
                 self.kept.save(trial, names)
@@ -161,15 +165,16 @@ class Trying:
                 for cell in self._cells(names)], builds, top / f"right{len(args)}")
 
         first = self._first([*numbered.values(), *alone], right(_FAST), builds, top)
-        for args in (_FAST, ()):
+        for args, most in _PASSES:
             left = [(number, trial) for number, trial in numbered.items()
                     if trial.fate == trials.SURVIVED]
             if left:
                 self._attempts(names, [
                     (trial, [f"{kernels.WORD}={number}"],
                      [boot for boot in right(args) if number in boot.reached],
-                     first[trial.name] if args else [])
-                    for number, trial in left], top, not args)
+                     first[trial.name], most) for number, trial in left],
+                               top, (args, most) == _PASSES[-1])
+                first.clear()
         if alone:               # while these are the kernels that say what is reached
             boots = {args: right(args) for args in (_FAST, ())}
         for trial in alone:
@@ -205,7 +210,7 @@ class Trying:
             except LabError as err:
                 trial.fate = f"{trials.BROKEN}: {err}"
             else:
-                self._attempts(names, [(trial, [], boots, [])], top, False)
+                self._attempts(names, [(trial, [], boots, [], None)], top, False)
         self.kept.save(trial, names)
 
     def _attempts(self, names, attempts, top, last):
@@ -214,8 +219,8 @@ class Trying:
         begin, done = time.monotonic(), 0
         with process.pool(packages.jobs()) as pool:
             waiting = [(pool.submit(trials.attempt, trial, words, boots, top, self.luck,
-                                    first), trial)
-                       for trial, words, boots, first in attempts]
+                                    first, most), trial)
+                       for trial, words, boots, first, most in attempts]
             for future, trial in waiting:
                 future.result()
                 done += 1

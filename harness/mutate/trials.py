@@ -3,12 +3,13 @@
 
 import collections
 import dataclasses
+import itertools
 import json
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Union
+from typing import Optional, Union
 
 from .. import model, packages, paths, process, results
 from ..boot import cell as boots
@@ -26,6 +27,7 @@ SURVIVED = "survived"
 FATES = (NOTICED, CRASHED, TWIN, EQUAL, BROKEN, SURVIVED)
 
 _SPARE = 30                     # seconds that a boot may take longer than the right one
+_number = itertools.count()
 
 
 @dataclass
@@ -39,6 +41,7 @@ class Trial:
     cases: list[str] = field(default_factory=list)      # which failed there
     twin: str = ""              # the name of the other
     why: str = ""               # it may survive, as mutants.toml says
+    tried: set = field(default_factory=set)     # the boots that did not notice
 
     @property
     def name(self) -> str:
@@ -75,21 +78,52 @@ def right(cells: Sequence[model.Cell], builds: Mapping[str, kernel.Build],
                       key=lambda boot: boot.seconds)
 
 
-def only(cell: model.Cell, case: str) -> model.Cell:
-    """`cell` with nothing but a test case, of the name that results.label() gives it."""
-    glob = case.partition(" (")[0]
+def only(cell: model.Cell, glob: str) -> model.Cell:
+    """`cell` with nothing but the test cases `glob`, a kunit.filter_glob."""
     return dataclasses.replace(cell, args=[*cell.args, f"kunit.filter_glob={glob}"])
 
 
+class Luck:
+    """Which suites in which cells have noticed mutants of a function."""
+
+    def __init__(self) -> None:
+        self._counts: dict = collections.defaultdict(collections.Counter)
+
+    def note(self, trial: Trial) -> None:
+        """Count what has noticed `trial`."""
+        suite = trial.cases[0].partition(".")[0]
+        self._counts[self._place(trial)][trial.cell, suite] += 1
+
+    def order(self, trial: Trial, boots_: Iterable[Boot]) -> tuple[list[Boot], list[Boot]]:
+        """Of `boots_`, what is most likely to notice `trial`: boots of single suites, and
+        all of them, suites before demos."""
+        counts = self._counts[self._place(trial)]
+        cells = collections.Counter()
+        for (cell, _), count in counts.items():
+            cells[cell] += count
+        ordered = sorted(boots_, key=lambda boot: (bool(boot.cell.demo),
+                                                   -cells[boot.cell.name]))
+        known = {boot.cell.name: boot for boot in ordered if boot.cell.suites}
+        return [dataclasses.replace(known[cell], cell=only(known[cell].cell, suite), cases={
+            names: status for names, status in known[cell].cases.items()
+            if names[0] == suite}) for (cell, suite), _ in counts.most_common(2)
+                if cell in known], ordered
+
+    @staticmethod
+    def _place(trial):
+        return trial.change.file, getattr(trial.change, "function", "")
+
+
 def attempt(trial: Trial, words: Sequence[str], boots_: Iterable[Boot], top: Path,
-            luck: collections.Counter, first: Iterable[Boot] = ()) -> None:
+            luck: Luck, first: Iterable[Boot] = (), most: Optional[int] = None) -> None:
     """Boot with the kernel arguments `words` what `first` and `boots_` were, until one
-    notices; of the latter suites before demos, and those first that noticed most of the
-    file, which `luck` counts."""
-    file = trial.change.file
-    for number, boot in enumerate([*first, *sorted(
-            boots_, key=lambda boot: (bool(boot.cell.demo), -luck[file, boot.cell.name]))]):
-        directory = top / f"{number}.{boot.cell.name}.{'.'.join(words)}"
+    notices; in the order of `luck`, and `most` of those that have not been tried yet."""
+    likely, ordered = (
+        [boot for boot in made if (boot.cell.name, *boot.cell.args) not in trial.tried]
+        for made in luck.order(trial, boots_))
+    for boot in [*first, *likely, *ordered[:most]]:
+        trial.tried.add((boot.cell.name, *boot.cell.args))
+        directory = top / f"{boot.cell.name}.{next(_number)}"
         limit = min(boot.cell.timeout, int(boot.seconds * 2) + _SPARE)
         cell = dataclasses.replace(boot.cell, timeout=limit, args=[*boot.cell.args, *words])
         outcome = boots.boot(cell, boot.build, directory)
@@ -100,7 +134,7 @@ def attempt(trial: Trial, words: Sequence[str], boots_: Iterable[Boot], top: Pat
                         if " at " in failure or boot.cell.demo]
             trial.fate, trial.cell = NOTICED if asserted else CRASHED, boot.cell.name
             trial.cases = asserted or [outcome.problem or cases[0]]
-            luck[file, boot.cell.name] += 1
+            luck.note(trial)
             return
 
 
