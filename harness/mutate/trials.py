@@ -134,7 +134,8 @@ def attempt(trial: Trial, words: Sequence[str], boots_: Iterable[Boot], top: Pat
                         if " at " in failure or boot.cell.demo]
             trial.fate, trial.cell = NOTICED if asserted else CRASHED, boot.cell.name
             trial.cases = asserted or [outcome.problem or cases[0]]
-            luck.note(trial)
+            if asserted and boot.cell.suites:
+                luck.note(trial)
             return
 
 
