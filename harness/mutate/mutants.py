@@ -54,9 +54,13 @@ class Hunk:
         return self.end - 1
 
     def made(self, text: str) -> str:
-        """`text` of the file, without the hunk."""
+        """`text` of the file, without the hunk, and with as many lines where that can
+        be: a WARN() has the number of its line."""
         lines = text.splitlines(keepends=True)
-        return "".join([*lines[:self.first - 1], self.old, *lines[self.end - 1:]])
+        before, after = lines[:self.first - 1], lines[self.end - 1:]
+        macro = "".join([*before, self.old]).endswith("\\\n")
+        gone = self.new.count("\n") - self.old.count("\n")
+        return "".join([*before, self.old, "\n" * (0 if macro else gone), *after])
 
 
 @dataclass(frozen=True)

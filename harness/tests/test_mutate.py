@@ -156,7 +156,9 @@ class Hunks(Sandbox):
                          [(2, 2, "b\n", "B\n"), (4, 3, "d\n", ""), (5, 6, "", "f\nf\n")])
         text = (self.repo / FILE).read_text()
         self.assertEqual([hunk.made(text) for hunk in found], [
-            "a\nb\nc\ne\nf\nf\n", "a\nB\nc\nd\ne\nf\nf\n", "a\nB\nc\ne\n"])
+            "a\nb\nc\ne\nf\nf\n", "a\nB\nc\nd\ne\nf\nf\n", "a\nB\nc\ne\n\n\n"])
+        macro = mutants.Hunk(FILE, 2, 4, "", "b \\\nc \\\n")
+        self.assertEqual(macro.made("#define a \\\nb \\\nc \\\nd\n"), "#define a \\\nd\n")
         self.assertEqual(found[2].name, "hunk undone: f (2 lines)")
         self.assertEqual([mutants.added(commit, tip, FILE) for commit in (one, tip)],
                          [{2}, {5, 6}])
