@@ -171,8 +171,8 @@ class Trying:
             if left:
                 self._attempts(names, [
                     (trial, [f"{kernels.WORD}={number}"],
-                     [boot for boot in right(args) if number in boot.reached],
-                     first[trial.name], most) for number, trial in left],
+                     reaching(right(args), numbered, number), first[trial.name], most)
+                    for number, trial in left],
                                top, (args, most) == _PASSES[-1])
                 first.clear()
         if alone:               # while these are the kernels that say what is reached
@@ -236,6 +236,16 @@ def _numbered(chosen):
 
 def _builds(plan, names, tree):
     return {name: kernel.build(plan.kernels[name], tree) for name in names}
+
+
+def reaching(boots: Sequence[trials.Boot], numbered: Mapping[int, Trial],
+             number: int) -> list[trials.Boot]:
+    """Those of `boots` that reached mutant `number`; first those that reached most of
+    its file."""
+    same = {other for other, trial in numbered.items()
+            if trial.change.file == numbered[number].change.file}
+    return sorted((boot for boot in boots if number in boot.reached),
+                  key=lambda boot: -len(boot.reached & same))
 
 
 def nearest(boots: Sequence[trials.Boot], numbered: Mapping[int, Trial],
