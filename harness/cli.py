@@ -38,7 +38,8 @@ def _check(args):
 
 
 def _bisect(args):
-    return bisect.run(args.kernel, args.first, commands.options(args))
+    with paths.lock(trees.VISITED):
+        return bisect.run(args.kernel, args.first, commands.options(args))
 
 
 def _tree(args):
@@ -90,11 +91,13 @@ def _diagram(_args):
 
 
 def _mutate(args):
-    return mutate.run(args.patch, commands.options(args))
+    with paths.lock(trees.VISITED):
+        return mutate.run(args.patch, commands.options(args))
 
 
 def _mainline(args):
-    return mainline.run(commands.options(args))
+    with paths.lock(trees.VISITED):
+        return mainline.run(commands.options(args))
 
 
 def _bench(args):

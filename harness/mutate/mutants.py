@@ -84,7 +84,8 @@ class Mutant:
 
     def made(self, text: str) -> str:
         """`text` of the file, with the mutant, and as many lines as before."""
-        gone = "\n" * (self.old.count("\n") - self.new.count("\n"))
+        end = "\\\n" if "\\\n" in self.old else "\n"        # in a macro
+        gone = end * (self.old.count("\n") - self.new.count("\n"))
         return text[:self.start] + self.new + gone + text[self.end:]
 
     @property
@@ -162,6 +163,10 @@ def _wrong(kind: str, text: str, start: int, end: int, begin: int,
         others = [_NUMBERS.get(old), *(new for prefix, new in _KINDS.items()
                                        if old.startswith(prefix))]
         yield from ((start, end, new) for new in filter(None, others[:1 + (not others[0])]))
+    elif kind == "result" and old in ("true", "false"):
+        yield start, end, _NUMBERS[old]
+    elif kind == "result" and old.startswith("ERR_PTR("):
+        yield start, end, "NULL"
     elif not _FIXED.fullmatch(old) or kind == "argument" and re.fullmatch(
             "[a-z]\\w*", old) and old not in _NUMBERS:
         yield start, end, f"0 & ({old})"        # of a pointer, that does not compile

@@ -32,7 +32,7 @@ def _table(made):
     for trial in made:
         who = trial.why or (f"as {_code(trial.twin.partition(': ')[2])}" if trial.twin else
                             f"{trial.cell}: {_names(trial.cases)}" if trial.cell else "")
-        rows.append((str(trial.change.line), _code(trial.change.name), trial.fate, who))
+        rows.append((str(trial.change.line), _code(trial.words), trial.fate, who))
     return tables.markdown(rows)
 
 

@@ -14,7 +14,7 @@ from typing import Optional, Union
 
 from .. import model, packages, paths, process, results, runner, toml, ui
 from ..boot import kernel
-from ..errors import FAILED, PASS, USAGE, LabError
+from ..errors import BUILD, FAILED, PASS, USAGE, LabError
 from ..source import fetch, trees
 from . import judge, kernels, mutants, objects, page, trials
 from .mutants import Hunk, Mutant
@@ -40,6 +40,8 @@ def run(patch: int = 0, options: Optional[runner.Options] = None) -> int:
     """
     plan, options = model.load(), options or runner.Options()
     source = trees.tree("series")
+    if trees.dirty("series"):
+        raise LabError(f"{source} has changes that are not committed", USAGE)
     commits = trees.commits()
     if not 0 <= patch <= len(commits):
         raise LabError(f"no patch {patch}: there are {len(commits)}", USAGE)
@@ -53,7 +55,9 @@ def run(patch: int = 0, options: Optional[runner.Options] = None) -> int:
         trying.on(names)
     if not patch:
         with fetch.scratch("judge") as scratch, ui.step(f"try mutants of {judge.FILE}"):
-            trying.trials += judge.tried(scratch)
+            judged = judge.tried(scratch)
+        name(judged, reasons)
+        trying.trials += judged
     return _conclude(trying, reasons, patch)
 
 
@@ -79,12 +83,8 @@ class Trying:
             change = trial.change
             trial.comment = (change.kind == "hunk" and objects.code(self.texts[change.file])
                              == objects.code(change.made(self.texts[change.file])))
-            if trial.comment:
-                trial.fate = trials.EQUAL
-            trial.why = next((reason["why"] for reason in reasons
-                              if _explains(reason, trial)), "")
-        key = hashlib.sha256(trees.git("rev-parse", "series^{tree}").encode())
-        self.kept = trials.Kept(key.hexdigest()[:16])
+        name(self.trials, reasons)
+        self.kept = trials.Kept(_key())
         self.same: dict[tuple, Trial] = {}      # by their objects
         self.luck = trials.Luck()
 
@@ -98,15 +98,16 @@ class Trying:
         packages.need(*packages.for_cells(self._cells(names), self.plan))
         builds = _builds(self.plan, names, "series")
         with fetch.scratch("mutate") as scratch:
-            compilers = [objects.Compiler(build, self.files, scratch / name)
+            compilers = [objects.Compiler(build, trees.touched("series"), scratch / name)
                          for name, build in builds.items()]
             different = [trial for trial in self._compiled(compilers, waiting)
                          if not trial.why]
+            booted = set(map(id, different))
             together, alone = self._divided(compilers, different)
             # Headers first: what includes them is compiled anew where a number changes.
             together.sort(key=lambda trial: not trial.change.file.endswith(".h"))
         for trial in waiting:
-            if trial.fate != trials.SURVIVED or trial.why:
+            if id(trial) not in booted:
                 self.kept.save(trial, names)
         if different:
             self._boot(names, together, alone)
@@ -116,7 +117,8 @@ class Trying:
                 if cell.kernel in names and not cell.bench]
 
     def _compiled(self, compilers, waiting):
-        """Those of `waiting` that change instructions, one of each kind."""
+        """Those of `waiting` that change instructions, one of each kind. What has survived
+        other kernels does not become one of those that need not be booted."""
         with ui.step(f"compile {len(waiting)} mutants"):
             found = objects.compare(compilers, self.texts, [
                 (trial.change.file, trial.change.made(self.texts[trial.change.file]))
@@ -124,11 +126,10 @@ class Trying:
         left = []
         for trial, made in zip(waiting, found):
             twin = self.same.setdefault(made, trial) if made else trial
-            if made is None:
-                trial.fate = trials.BROKEN
-            elif not made:
-                trial.fate = trials.EQUAL
-            elif twin is not trial:
+            if not made:
+                if made is None and trial.fate == trials.EQUAL:
+                    trial.fate = trials.BROKEN
+            elif twin is not trial and trial.fate == trials.EQUAL:
                 trial.fate, trial.twin = trials.TWIN, twin.name
             else:
                 trial.fate = trials.SURVIVED
@@ -165,16 +166,17 @@ class Trying:
                 for cell in self._cells(names)], builds, top / f"right{len(args)}")
 
         first = self._first([*numbered.values(), *alone], right(_FAST), builds, top)
+        quick = first
         for args, most in _PASSES:
             left = [(number, trial) for number, trial in numbered.items()
                     if trial.fate == trials.SURVIVED]
             if left:
                 self._attempts(names, [
                     (trial, [f"{kernels.WORD}={number}"],
-                     reaching(right(args), numbered, number), first[trial.name], most)
+                     reaching(right(args), numbered, number), quick[trial.name], most)
                     for number, trial in left],
                                top, (args, most) == _PASSES[-1])
-                first.clear()
+            quick = collections.defaultdict(list)
         if alone:               # while these are the kernels that say what is reached
             boots = {args: right(args) for args in (_FAST, ())}
         for trial in alone:
@@ -189,7 +191,7 @@ class Trying:
                   for cell, case in [self.kept.before.get(trial.name, ("", ""))]
                   if cell in cells}
         alone = {(cell.name, case): trials.only(cell, case) for cell, case in wanted.values()}
-        made = trials.right(list(alone.values()), builds, top / "first")
+        made = trials.right(list(alone.values()), builds, top / "first", wanted=True)
         return collections.defaultdict(list, {
             name: [boot for boot in made if boot.cell == alone[cell.name, case]]
             for name, (cell, case) in wanted.items()})
@@ -208,6 +210,8 @@ class Trying:
                 boots = [dataclasses.replace(boot, build=builds(name))
                          for boot in right[args] if boot.cell.kernel == name]
             except LabError as err:
+                if err.status != BUILD:
+                    raise
                 trial.fate = f"{trials.BROKEN}: {err}"
             else:
                 self._attempts(names, [(trial, [], boots, [], None)], top, False)
@@ -217,7 +221,7 @@ class Trying:
         """Make these attempts side by side, and keep what comes of them: that something
         survives them only if they are the `last` on these kernels."""
         begin, done = time.monotonic(), 0
-        with process.pool(packages.jobs()) as pool:
+        with process.pool(packages.jobs(self._cells(names))) as pool:
             waiting = [(pool.submit(trials.attempt, trial, words, boots, top, self.luck,
                                     first, most), trial)
                        for trial, words, boots, first, most in attempts]
@@ -228,6 +232,25 @@ class Trying:
                     self.kept.save(trial, names)
                 left = (time.monotonic() - begin) / done * (len(attempts) - done)
                 ui.say(f"{trial}: {done} of {len(attempts)}, {ui.seconds(left)} left")
+
+
+def name(made: Sequence[Trial], reasons: Sequence[Mapping]) -> None:
+    """Number those of `made` that have the same name; find the reasons of mutants.toml."""
+    count: collections.Counter = collections.Counter()
+    for trial in made:
+        count[trial.name] += 1
+        trial.repeat = count[trial.name]
+        trial.why = next((reason["why"] for reason in reasons
+                          if _explains(reason, trial)), "")
+
+
+def _key():
+    """What tells apart results that are not of the same series, kernels and boots."""
+    key = hashlib.sha256(trees.git("rev-parse", "series^{tree}").encode())
+    for path in (paths.ROOT / "matrix.toml", *sorted((paths.ROOT / "configs").glob("*")),
+                 *sorted((paths.ROOT / "guest").rglob("*.[chS]"))):
+        key.update(path.read_bytes() if path.is_file() else b"")
+    return key.hexdigest()[:16]
 
 
 def _numbered(chosen):
@@ -255,15 +278,16 @@ def nearest(boots: Sequence[trials.Boot], numbered: Mapping[int, Trial],
     for near in (lambda other: change.line <= other.line <= change.last, lambda _: True):
         numbers = {number for number, trial in numbered.items()
                    if trial.change.file == change.file and near(trial.change)}
-        if numbers:
-            return [boot for boot in boots if numbers & boot.reached]
+        found = [boot for boot in boots if numbers & boot.reached]
+        if found:
+            return found
     return list(boots)
 
 
 def _explains(reason: Mapping, trial: Trial) -> bool:
     """Whether `reason` of mutants.toml is why nothing notices `trial`."""
     return (fnmatch.fnmatch(trial.change.file, reason["file"])
-            and fnmatch.fnmatch(trial.change.name, reason["name"]))
+            and fnmatch.fnmatch(trial.words, reason["name"]))
 
 
 def _conclude(trying, reasons, patch):

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import json
 import shutil
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Optional, Union
 from .. import model, packages, paths, process, results
 from ..boot import cell as boots
 from ..boot import kernel
+from ..errors import BOOT, LabError
 from . import kernels
 from .mutants import Hunk, Mutant
 
@@ -36,17 +38,23 @@ class Trial:
 
     change: Union[Mutant, Hunk]
     comment: bool = False       # no compiler sees a difference
-    fate: str = SURVIVED
+    fate: str = EQUAL           # as long as no kernel shows a difference
     cell: str = ""              # that noticed
     cases: list[str] = field(default_factory=list)      # which failed there
     twin: str = ""              # the name of the other
     why: str = ""               # it may survive, as mutants.toml says
+    repeat: int = 1             # which of those with the same name
     tried: set = field(default_factory=set)     # the boots that did not notice
 
     @property
     def name(self) -> str:
         """What tells it from all others."""
-        return f"{self.change.file}: {self.change.name}"
+        return f"{self.change.file}: {self.words}"
+
+    @property
+    def words(self) -> str:
+        """What tells it from all others of its file."""
+        return self.change.name + (f" ({self.repeat})" if self.repeat > 1 else "")
 
     def __str__(self) -> str:
         where = f" ({self.cell}: {', '.join(self.cases[:2])})" if self.cell else ""
@@ -65,10 +73,15 @@ class Boot:
 
 
 def right(cells: Sequence[model.Cell], builds: Mapping[str, kernel.Build],
-          top: Path) -> list[Boot]:
-    """The Boots of `cells`, fastest first, of those that pass."""
+          top: Path, wanted: bool = False) -> list[Boot]:
+    """The Boots of `cells`, fastest first.
+
+    LabError BOOT if one does not pass, unless only those that do are `wanted`.
+    """
     def made(number, cell):
         outcome = boots.boot(cell, builds[cell.kernel], top / f"{number}.{cell.name}")
+        if not outcome.ok and not wanted:
+            raise LabError(f"{cell.name} does not pass without a mutant: {outcome}", BOOT)
         return outcome.ok and Boot(cell, builds[cell.kernel],
                                    results.cases(Path(outcome.directory)),
                                    outcome.seconds, kernels.reached(outcome))
@@ -88,16 +101,19 @@ class Luck:
 
     def __init__(self) -> None:
         self._counts: dict = collections.defaultdict(collections.Counter)
+        self._lock = threading.Lock()
 
     def note(self, trial: Trial) -> None:
         """Count what has noticed `trial`."""
         suite = trial.cases[0].partition(".")[0]
-        self._counts[self._place(trial)][trial.cell, suite] += 1
+        with self._lock:
+            self._counts[self._place(trial)][trial.cell, suite] += 1
 
     def order(self, trial: Trial, boots_: Iterable[Boot]) -> tuple[list[Boot], list[Boot]]:
         """Of `boots_`, what is most likely to notice `trial`: boots of single suites, and
         all of them, suites before demos."""
-        counts = self._counts[self._place(trial)]
+        with self._lock:
+            counts = collections.Counter(self._counts[self._place(trial)])
         cells = collections.Counter()
         for (cell, _), count in counts.items():
             cells[cell] += count
@@ -127,11 +143,14 @@ def attempt(trial: Trial, words: Sequence[str], boots_: Iterable[Boot], top: Pat
         limit = min(boot.cell.timeout, int(boot.seconds * 2) + _SPARE)
         cell = dataclasses.replace(boot.cell, timeout=limit, args=[*boot.cell.args, *words])
         outcome = boots.boot(cell, boot.build, directory)
+        if outcome.hung:                # by itself, or because the machine is busy
+            outcome = boots.boot(cell, boot.build, directory)
         cases = missing(boot.cases, results.cases(directory))
         shutil.rmtree(directory)
         if cases or not outcome.ok:
             asserted = [failure.partition(": ")[0] for failure in outcome.failures
-                        if " at " in failure or boot.cell.demo]
+                        if " at " in failure
+                        or boot.cell.demo and not failure.endswith(": did not end")]
             trial.fate, trial.cell = NOTICED if asserted else CRASHED, boot.cell.name
             trial.cases = asserted or [outcome.problem or cases[0]]
             if asserted and boot.cell.suites:
@@ -169,7 +188,8 @@ class Kept:
     def save(self, trial: Trial, names: Sequence[str]) -> None:
         """Keep what came of `trial` on the kernels `names`."""
         key = repr(trial.change)        # in a function, a name may be that of several
-        on = self.known[key][4] if key in self.known else []
+        before = self.known.get(key)
+        on = before[4] if before and before[6] == trial.why else []
         self.known[key] = [trial.fate, trial.cell, trial.cases, trial.twin, [*on, *names],
                            trial.name, trial.why]
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from unittest import mock
 
 from harness import paths, process
 from harness.boot import kernel
-from harness.errors import FAILED, PASS, USAGE
+from harness.errors import BOOT, FAILED, PASS, USAGE
 from harness.mutate import judge, kernels, mutants, objects, trials
 from harness.mutate import run as mutate
 from harness.source import trees
@@ -121,6 +121,18 @@ class Decisions(Sandbox):
             with self.subTest(number and numbered[number].name):
                 self.assertEqual(mine, alone)
                 self.assertEqual(alone == theirs[0], not number)
+
+    def test_results(self):
+        text = SOURCE.replace("return ret | (attrs & 2);",
+                              "if (size) return true; return ERR_PTR(-EIO);")
+        self.assertEqual([(made.old, made.new) for made in decisions(text, [16])
+                          if made.kind == "result"],
+                         [("true", "false"), ("ERR_PTR(-EIO)", "NULL")])
+
+    def test_macro(self):
+        mutant = mutants.Mutant(FILE, "f", 1, "or", 12, 19, "A | \\\nB", "0")
+        self.assertEqual(mutant.made("#define F \\\nA | \\\nB\n"),
+                         "#define F \\\n0\\\n\n")
 
     def test_as_many_lines(self):
         two = SOURCE.replace("&& !", "&&\n\t    !")
@@ -367,6 +379,37 @@ class Command(Lab):
         self.assertEqual((status, self.boots()), (PASS, []))
         self.assertIn("mutants.toml: needed by nothing: f: *", out)
         self.assertIn("| no difference", (self.root / "docs/mutants.md").read_text())
+
+    def test_kernel_that_sees_no_difference(self):
+        """What has survived one kernel is no less a survivor for another."""
+        (self.root / "matrix.toml").write_text(
+            MATRIX + "[kernel.other]\narch = 'x86_64'\n")
+        self.enter(mock.patch.object(mutate, "OTHERS", ("other",)))
+        seen = []
+        self.enter(mock.patch.object(objects, "compare", lambda *args: (
+            [()] * 3 if seen else seen.append(1) or self.compare(*args))))
+        status, out = self.mutate()
+        self.assertEqual((status, out[-1].count("0 changes no instruction"),
+                          out[-1].count("3 survived")), (FAILED, 1, 1))
+
+    def test_boot_without_mutant_fails(self):
+        (self.top / "two.good").write_text(ktap("not ok a", "ok b"))
+        status, _, err = self.lab("mutate")
+        self.assertEqual(status, BOOT)
+        self.assertIn("lab: two does not pass without a mutant: 1 passed, 1 failed, 0 skipped",
+                      err)
+
+    def test_same_name(self):
+        """A reason is for the one of those that have the same name."""
+        at = "abcdefg".index
+        self.enter(mock.patch.object(mutants, "decisions", lambda *_: [
+            mutants.Mutant(FILE, "f", 1, "condition", at(letter), at(letter) + 1, "x", "0")
+            for letter in "bc"]))
+        (self.root / "mutants.toml").write_text(
+            "[[equivalent]]\nfile = '*'\nname = 'f: x -> 0 (2)'\nwhy = 'second'\n")
+        status, out = self.mutate()
+        self.assertEqual((status, out[-2]), (FAILED, f"SURVIVED  {FILE}: f: x -> 0"))
+        self.assertIn("| second", (self.root / "docs/mutants.md").read_text())
 
     def test_not_reached(self):
         """No cell is booted that does not come to the place."""
