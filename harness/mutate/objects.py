@@ -9,7 +9,7 @@ import shlex
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 from .. import packages, process
 from ..boot import kernel
@@ -85,8 +85,8 @@ def compare(compilers: Sequence[Compiler], right: Mapping[str, str],
     the file. A tuple otherwise, and equal ones for equal objects. A kernel is only asked
     for what those before it could not tell apart.
     """
-    found: list[Optional[tuple]] = [(file,) for file, _ in changed]
-    before = {file: (file,) for file, _ in changed}
+    found: list[Any] = [(file,) for file, _ in changed]
+    before: dict[str, tuple] = {file: (file,) for file, _ in changed}
     with process.pool(packages.jobs()) as pool:
         for compiler in compilers:
             alike = collections.Counter(found)

@@ -114,7 +114,7 @@ class Luck:
         all of them, suites before demos."""
         with self._lock:
             counts = collections.Counter(self._counts[self._place(trial)])
-        cells = collections.Counter()
+        cells: collections.Counter = collections.Counter()
         for (cell, _), count in counts.items():
             cells[cell] += count
         ordered = sorted(boots_, key=lambda boot: (bool(boot.cell.demo),

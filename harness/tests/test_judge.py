@@ -4,7 +4,6 @@ has to say so, whatever was expected."""
 
 import errno
 import os
-import unittest
 from pathlib import Path
 
 from harness import paths, process
