@@ -214,7 +214,8 @@ class Trying:
                     raise
                 trial.fate = f"{trials.BROKEN}: {err}"
             else:
-                self._attempts(names, [(trial, [], boots, [], None)], top, False)
+                if boots:
+                    self._attempts(names, [(trial, [], boots, [], None)], top, False)
         self.kept.save(trial, names)
 
     def _attempts(self, names, attempts, top, last):
