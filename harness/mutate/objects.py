@@ -106,7 +106,7 @@ def compare(compilers: Sequence[Compiler], right: Mapping[str, str],
 
 
 def compiled(compilers: Sequence[Compiler],
-            changed: Sequence[tuple[str, str]]) -> list[bool]:
+             changed: Sequence[tuple[str, str]]) -> list[bool]:
     """Whether all kernels of `compilers` can compile each (file, text) of `changed`."""
     with process.pool(packages.jobs()) as pool:
         made = [[pool.submit(compiler.digest, *texts) for compiler in compilers]

@@ -79,10 +79,11 @@ class Trying:
                          if not lines.isdisjoint(range(hunk.first, hunk.end))]
             self.trials += [*map(Trial, mutants.decisions(self.source / file, file, lines)),
                             *map(Trial, hunks)]
+        right = {file: objects.code(text) for file, text in self.texts.items()}
         for trial in self.trials:
             change = trial.change
-            trial.comment = (change.kind == "hunk" and objects.code(self.texts[change.file])
-                             == objects.code(change.made(self.texts[change.file])))
+            trial.comment = change.kind == "hunk" and right[change.file] == objects.code(
+                change.made(self.texts[change.file]))
         name(self.trials, reasons)
         self.kept = trials.Kept(_key())
         self.same: dict[tuple, Trial] = {}      # by their objects
@@ -191,7 +192,7 @@ class Trying:
                   for cell, case in [self.kept.before.get(trial.name, ("", ""))]
                   if cell in cells}
         alone = {(cell.name, case): trials.only(cell, case) for cell, case in wanted.values()}
-        made = trials.right(list(alone.values()), builds, top / "first", wanted=True)
+        made = trials.right(list(alone.values()), builds, top / "first", may_fail=True)
         return collections.defaultdict(list, {
             name: [boot for boot in made if boot.cell == alone[cell.name, case]]
             for name, (cell, case) in wanted.items()})

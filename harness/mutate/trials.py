@@ -73,14 +73,14 @@ class Boot:
 
 
 def right(cells: Sequence[model.Cell], builds: Mapping[str, kernel.Build],
-          top: Path, wanted: bool = False) -> list[Boot]:
+          top: Path, may_fail: bool = False) -> list[Boot]:
     """The Boots of `cells`, fastest first.
 
-    LabError BOOT if one does not pass, unless only those that do are `wanted`.
+    LabError BOOT if one does not pass, unless it `may_fail`: then it is left out.
     """
     def made(number, cell):
         outcome = boots.boot(cell, builds[cell.kernel], top / f"{number}.{cell.name}")
-        if not outcome.ok and not wanted:
+        if not outcome.ok and not may_fail:
             raise LabError(f"{cell.name} does not pass without a mutant: {outcome}", BOOT)
         return outcome.ok and Boot(cell, builds[cell.kernel],
                                    results.cases(Path(outcome.directory)),
@@ -139,14 +139,12 @@ def attempt(trial: Trial, words: Sequence[str], boots_: Iterable[Boot], top: Pat
         for made in luck.order(trial, boots_))
     for boot in [*first, *likely, *ordered[:most]]:
         trial.tried.add((boot.cell.name, *boot.cell.args))
-        directory = top / f"{boot.cell.name}.{next(_number)}"
         limit = min(boot.cell.timeout, int(boot.seconds * 2) + _SPARE)
         cell = dataclasses.replace(boot.cell, timeout=limit, args=[*boot.cell.args, *words])
-        outcome = boots.boot(cell, boot.build, directory)
+        outcome, now = _once(cell, boot.build, top)
         if outcome.hung:                # by itself, or because the machine is busy
-            outcome = boots.boot(cell, boot.build, directory)
-        cases = missing(boot.cases, results.cases(directory))
-        shutil.rmtree(directory)
+            outcome, now = _once(cell, boot.build, top)
+        cases = missing(boot.cases, now)
         if cases or not outcome.ok:
             asserted = [failure.partition(": ")[0] for failure in outcome.failures
                         if " at " in failure
@@ -156,6 +154,15 @@ def attempt(trial: Trial, words: Sequence[str], boots_: Iterable[Boot], top: Pat
             if asserted and boot.cell.suites:
                 luck.note(trial)
             return
+
+
+def _once(cell, build, top):
+    """The Outcome of a boot, and the cases that it had; its files are not kept."""
+    directory = top / f"{cell.name}.{next(_number)}"
+    outcome = boots.boot(cell, build, directory)
+    cases = results.cases(directory)
+    shutil.rmtree(directory)
+    return outcome, cases
 
 
 def missing(before: Mapping, now: Mapping) -> list[str]:

@@ -366,6 +366,20 @@ class Command(Lab):
         self.assertRegex(text, r"`f: c -> 0` *\| crashed *\| \w+: the kernel complained: BUG: x")
         self.assertRegex(text, r"`f: d -> 0` *\| crashed *\| two: dma_direct.b ")
 
+    def test_hangs_once(self):
+        """What hung is booted once more: the machine may have been busy."""
+        once = self.top / "once"
+        for cell in ("one", "two"):
+            path = self.top / "consoles" / cell
+            path.write_text(
+                f'case "$*" in *dma_mutant=1*) [ -e {once} ] || {{ touch {once}; '
+                f'echo "Kernel panic - not syncing"; exit; }};; esac\n' + path.read_text())
+        status, out = self.mutate()
+        self.assertEqual((status, out[-2:]), (FAILED, [
+            f"SURVIVED  {FILE}: f: d -> 0", "mutate: 3 mutants: 0 noticed, 0 crashed, 0 the "
+            "same as another, 0 changes no instruction, 0 does not compile, 3 survived; 3 of "
+            "these without a reason"]))
+
     def test_weak_test(self):
         """That nothing notices is said, unless there is a reason for it."""
         status, out = self.mutate()
