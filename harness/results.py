@@ -168,19 +168,24 @@ def judge(outcome: Outcome, error: str = "") -> None:
         if count == "failed":
             why = said.get(label(names), "did not end")
             outcome.failures.append(f"{label(names)}: {why}" if why else label(names))
-    splat = _SPLAT.search(console)
+    complained = complaint(console)
     if "Kernel panic - not syncing" in console:
         outcome.fail("the kernel panicked", BOOT)
     elif error:
         outcome.fail(error, BOOT)
     elif not outcome.passed + outcome.failed + outcome.skipped:
         outcome.fail("no test has run", BOOT)
-    elif splat:
-        line = console[splat.start():].split("\n", 2)
-        first = line[1] if "cut here" in line[0] and len(line) > 1 else line[0]
-        outcome.fail(f"the kernel complained: {first.strip()}", FAILED)
+    elif complained:
+        outcome.fail(f"the kernel complained: {complained}", FAILED)
     elif not outcome.ok:
         outcome.status = FAILED
+
+
+def complaint(console: str) -> str:
+    """The first line of `console` that a healthy kernel never prints, if any."""
+    splat = _SPLAT.search(console)
+    line = console[splat.start():].split("\n", 2) if splat else [""]
+    return (line[1] if "cut here" in line[0] and len(line) > 1 else line[0]).strip()
 
 
 def cases(directory: Path) -> dict:

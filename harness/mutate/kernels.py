@@ -4,14 +4,18 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Union
 
 from .. import results
 from ..source import trees
-from .mutants import Mutant, all_in_one
+from .mutants import Hunk, Mutant, all_in_one
 
 WORD = "dma_mutant"             # the kernel argument; 0, or none: no mutant
-_SAYS = re.compile(rf"\b{WORD}: reached((?: \d+)+)")
+ROUNDS = "dma_mutants"          # for several, in rounds of test cases
+_SAYS = re.compile(rf"\b{WORD}: reached (\d+)")
 _HOME = "kernel/dma/mapping.c"  # which every kernel with DMA has
+_KUNIT = "lib/kunit/executor.c"
+_RUNS = "\t__kunit_test_suites_init(suite_set->start, num_suites, autorun);\n"
 
 _HEAD = f"""\
 #ifndef MUTANT
@@ -21,52 +25,25 @@ extern unsigned char {WORD}_reached[];
 #endif
 #line 1
 """
-_BODY = f"""
-#include <linux/init.h>
-#include <linux/kernel.h>
-#include <linux/notifier.h>
-#include <linux/reboot.h>
+_ROUNDS = f"""\
+	extern bool {WORD}_rounds(struct kunit_suite * const *suites, size_t count);
 
-unsigned int {WORD};
-EXPORT_SYMBOL({WORD});
-unsigned char {WORD}_reached[%(count)d];
-EXPORT_SYMBOL({WORD}_reached);
-
-static int __init {WORD}_choose(char *word)
-{{
-	return kstrtouint(word, 10, &{WORD});
-}}
-early_param("{WORD}", {WORD}_choose);
-
-static int {WORD}_report(struct notifier_block *nb, unsigned long event, void *data)
-{{
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE({WORD}_reached); i++)
-		if ({WORD}_reached[i])
-			pr_emerg("{WORD}: reached %%u\\n", i);
-	return NOTIFY_DONE;
-}}
-
-static struct notifier_block {WORD}_at_reboot = {{ .notifier_call = {WORD}_report }};
-
-static int __init {WORD}_init(void)
-{{
-	return register_reboot_notifier(&{WORD}_at_reboot);
-}}
-late_initcall({WORD}_init);
+	if ({WORD}_rounds(suite_set->start, num_suites))
+		return;
 """
 
 
-def texts(source: Path, numbered: Mapping[int, Mutant]) -> dict[str, str]:
+def texts(source: Path, numbered: Mapping[int, Union[Mutant, Hunk]]) -> dict[str, str]:
     """{path: new text} of the files of the tree `source` that make up a kernel with all
-    these Mutants."""
+    these changes."""
     found = {}
     for file in dict.fromkeys([*(mutant.file for mutant in numbered.values()), _HOME]):
         chosen = [(number, mutant) for number, mutant in numbered.items()
                   if mutant.file == file]
         found[file] = _HEAD + all_in_one((source / file).read_text("utf-8"), chosen)
-    found[_HOME] += _BODY % {"count": max(numbered, default=0) + 1}
+    found[_HOME] += (f"#define DMA_MUTANTS {max(numbered, default=0)}\n"
+                     + Path(__file__).with_name("rounds.c").read_text("utf-8"))
+    found[_KUNIT] = (source / _KUNIT).read_text("utf-8").replace(_RUNS, _ROUNDS + _RUNS)
     return found
 
 
@@ -77,5 +54,4 @@ def commit(parent: str, changed: dict[str, str]) -> str:
 
 def reached(outcome: results.Outcome) -> set[int]:
     """The numbers of the mutants whose place was reached in a boot."""
-    return {int(number) for words in _SAYS.findall(outcome.console)
-            for number in words.split()}
+    return {int(number) for number in _SAYS.findall(outcome.console)}

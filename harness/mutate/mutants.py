@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Union
 
 from .. import process
 from ..errors import ENVIRONMENT
@@ -21,6 +22,10 @@ _NUMBERS = {"0": "1", "1": "0", "true": "false", "false": "true", "EIO": "EOPNOT
             "EOPNOTSUPP": "EIO", "DMA_MAPPING_ERROR": "0",
             "DMA_REFUSED_BOUNCE": "DMA_REFUSED_UNTRUSTED"}
 _KINDS = {"DMA_ATTR_": "0", "DMA_REFUSED_": "DMA_REFUSED_BOUNCE"}
+_BEFORE = re.compile(r"^$|^#|^}|\*/$|;$")         # a line before a function
+_SIGNATURE = re.compile(r"(?P<static>static )?[\w\s*]*?(?P<name>\w+)"
+                        r"\((?P<parameters>[^()]*)\)\s*")
+_LAST_WORD = re.compile(r"(\w+)\s*(?:\[\w*\])?\s*$")
 _FIXED = re.compile(r"-?\w+|[\"&].*", re.S)     # what has no other value to take
 
 
@@ -52,6 +57,33 @@ class Hunk:
     def last(self) -> int:
         """The last line."""
         return self.end - 1
+
+    def switched(self, text: str, number: int) -> "list[Mutant]":
+        """What has to go into `text` for MUTANT(number) to undo the hunk: a copy of the
+        function without it, and a call of that. Nothing if it is not in a function."""
+        lines = text.splitlines(keepends=True)
+        begin, end = (next((at for at in where if lines[at] in ("{\n", "}\n")), 0)
+                      for where in (range(min(self.first, len(lines)) - 2, -1, -1),
+                                    range(self.end - 1, len(lines))))
+        if (lines[begin] != "{\n" or lines[end] != "}\n"
+                or re.search("^[{}]", self.old + self.new, re.M)):
+            return []
+        head = next(at + 1 for at in range(begin - 1, -1, -1)
+                    if _BEFORE.search(lines[at]) or not at)
+        found = _SIGNATURE.fullmatch("".join(lines[head:begin]))
+        if not found:
+            return []
+        made = self.made(text).splitlines(keepends=True)
+        copy = "".join(made[head:end + 1 + len(made) - len(lines)])
+        other = f"{found['name']}_{number}"
+        copy = ("" if found["static"] else "static ") + copy[:found.start("name")] + other + (
+            copy[found.end("name"):])
+        words = [_LAST_WORD.search(word) for word in found["parameters"].split(",")]
+        call = f"{other}({', '.join(word[1] for word in words if word and word[1] != 'void')})"
+        return [Mutant(self.file, found["name"], self.line, "insertion", at, at, "", new)
+                for at, new in (
+                    (len("".join(lines[:head])), f"{copy}#line {head + 1}\n"),
+                    (len("".join(lines[:begin])) + 1, f" if (MUTANT({number})) return {call};"))]
 
     def made(self, text: str) -> str:
         """`text` of the file, without the hunk, and with as many lines where that can
@@ -87,6 +119,10 @@ class Mutant:
         end = "\\\n" if "\\\n" in self.old else "\n"        # in a macro
         gone = end * (self.old.count("\n") - self.new.count("\n"))
         return text[:self.start] + self.new + gone + text[self.end:]
+
+    def switched(self, _text: str, _number: int) -> "list[Mutant]":
+        """Like Hunk.switched()."""
+        return [self]
 
     @property
     def name(self) -> str:
@@ -172,12 +208,13 @@ def _wrong(kind: str, text: str, start: int, end: int, begin: int,
         yield start, end, f"0 & ({old})"        # of a pointer, that does not compile
 
 
-def all_in_one(text: str, chosen: Sequence[tuple[int, Mutant]]) -> str:
-    """`text` of a file with all numbered Mutants `chosen`: MUTANT(number) says which of
+def all_in_one(text: str, chosen: Sequence[tuple[int, Union[Mutant, Hunk]]]) -> str:
+    """`text` of a file with all numbered changes `chosen`: MUTANT(number) says which of
     them the kernel is to be."""
     ranges: dict[tuple[int, int], list[tuple[int, Mutant]]] = {}
-    for number, mutant in chosen:
-        ranges.setdefault((mutant.start, mutant.end), []).append((number, mutant))
+    for number, change in chosen:
+        for mutant in change.switched(text, number):
+            ranges.setdefault((mutant.start, mutant.end), []).append((number, mutant))
     # Outer before inner ones: expressions nest.
     order = sorted(ranges, key=lambda place: (place[0], -place[1]))
 
@@ -198,7 +235,9 @@ def all_in_one(text: str, chosen: Sequence[tuple[int, Mutant]]) -> str:
 def _either(right: str, wrong: Sequence[tuple[int, Mutant]]) -> str:
     """C that is `right`, or what one of the Mutants in its place would be."""
     for number, mutant in wrong:
-        if mutant.kind == "statement":
+        if mutant.kind == "insertion":
+            right += mutant.new
+        elif mutant.kind == "statement":
             right = f"do {{ if (!MUTANT({number})) {{ {right}; }} }} while (0)"
         else:
             right = f"(MUTANT({number}) ? ({mutant.new}) : ({right}))"

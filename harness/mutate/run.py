@@ -4,9 +4,7 @@
 import collections
 import dataclasses
 import fnmatch
-import functools
 import hashlib
-import itertools
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +14,7 @@ from .. import model, packages, paths, process, results, runner, toml, ui
 from ..boot import kernel
 from ..errors import BUILD, FAILED, PASS, USAGE, LabError
 from ..source import fetch, trees
-from . import judge, kernels, mutants, objects, page, trials
+from . import judge, kernels, mutants, objects, page, rounds, trials
 from .mutants import Hunk, Mutant
 from .trials import Trial
 
@@ -24,9 +22,6 @@ KERNELS = ("x86_64", "arm64")   # on which all is tried first
 # On which that is tried that nothing has noticed: no dma-debug, no flags in scatterlists,
 # dma_map_ops and devices that are not coherent, arch/sparc, KMSAN.
 OTHERS = ("x86_64-nodebug", "uml", "arm", "sparc64", "x86_64-kmsan")
-_FAST = ("kunit.filter=speed>slow",)    # without the random requests
-# So that what is noticed at all is known early: kernel arguments, and how many boots.
-_PASSES: "tuple" = ((_FAST, 3), (_FAST, None), ((), None))
 _REASON = ("file", "name", "why")
 
 
@@ -87,7 +82,6 @@ class Trying:
         name(self.trials, reasons)
         self.kept = trials.Kept(_key())
         self.same: dict[tuple, Trial] = {}      # by their objects
-        self.luck = trials.Luck()
 
     def on(self, names: Sequence[str]) -> None:
         """Try on these kernels what nothing has noticed yet."""
@@ -139,7 +133,8 @@ class Trying:
 
     def _divided(self, compilers, waiting):
         """`waiting` as (those that one kernel can be all of, those that it cannot)."""
-        together = [trial for trial in waiting if trial.change.kind != "hunk"]
+        together = [trial for trial in waiting if trial.change.switched(
+            self.texts[trial.change.file], 1)]
         odd = []
         changed = kernels.texts(self.source, _numbered(together))
         for file, good in zip(changed, objects.compiled(compilers, list(changed.items()))):
@@ -153,85 +148,75 @@ class Trying:
 
     def _boot(self, names, together, alone):
         """Boot the kernel that `together` make up, as each of them, and one for each of
-        `alone`; first without the slow test cases, then with them."""
+        `alone`."""
         numbered = dict(enumerate(together, 1))
         everything = kernels.commit("series", kernels.texts(self.source, _numbered(together)))
         trees.visit(everything)
-        builds = _builds(self.plan, names, trees.VISITED)
         top = results.new_run()
-
-        @functools.lru_cache(maxsize=None)
-        def right(args):
-            return trials.right([
-                dataclasses.replace(cell, args=[*cell.args, *args])
-                for cell in self._cells(names)], builds, top / f"right{len(args)}")
-
-        first = self._first([*numbered.values(), *alone], right(_FAST), builds, top)
-        quick = first
-        for args, most in _PASSES:
-            left = [(number, trial) for number, trial in numbered.items()
-                    if trial.fate == trials.SURVIVED]
-            if left:
-                self._attempts(names, [
-                    (trial, [f"{kernels.WORD}={number}"],
-                     reaching(right(args), numbered, number), quick[trial.name], most)
-                    for number, trial in left],
-                               top, (args, most) == _PASSES[-1])
-            quick = collections.defaultdict(list)
-        if alone:               # while these are the kernels that say what is reached
-            boots = {args: right(args) for args in (_FAST, ())}
+        right = trials.right(self._cells(names), _builds(self.plan, names, trees.VISITED),
+                             top / "right")
+        self._in_rounds(names, numbered, right, top)
+        self._attempts(names, [
+            (trial, [f"{kernels.WORD}={number}"], unasked(trial, reaching(
+                right, numbered, number)))
+            for number, trial in numbered.items() if trial.fate == trials.SURVIVED], top)
         for trial in alone:
-            self._boot_alone(names, trial, {"first": first[trial.name], **{
-                args: nearest(boots[args], numbered, trial.change) for args in boots}}, top)
+            self._boot_alone(names, trial, nearest(right, numbered, trial.change), top)
 
-    def _first(self, chosen, right, builds, top):
-        """{name: Boots} of nothing but the case that noticed such a mutant before, for each
-        of `chosen`, if there is one that passes in a boot of the `right` kernel."""
-        cells = {boot.cell.name: boot.cell for boot in right if boot.cell.suites}
-        wanted = {trial.name: (cells[cell], case) for trial in chosen
-                  for cell, case in [self.kept.before.get(trial.name, ("", ""))]
-                  if cell in cells}
-        alone = {(cell.name, case): trials.only(cell, case) for cell, case in wanted.values()}
-        made = trials.right(list(alone.values()), builds, top / "first", may_fail=True)
-        return collections.defaultdict(list, {
-            name: [boot for boot in made if boot.cell == alone[cell.name, case]]
-            for name, (cell, case) in wanted.items()})
+    def _in_rounds(self, names, numbered, right, top):
+        """Try in rounds what is `numbered`, where most of it can be noticed first."""
+        cells = [boot for boot in right if boot.cell.suites]
+        left = {number for number, trial in numbered.items()
+                if trial.fate == trials.SURVIVED}
+        while cells:
+            boot = max(cells, key=lambda boot: len(boot.reached & left))
+            cells.remove(boot)
+            asked = sorted(boot.reached & left)
+            jobs = packages.jobs([boot.cell])
+            with process.pool(jobs) as pool, ui.step(f"{boot.cell.name}: {len(asked)} "
+                                                     "mutants in rounds"):
+                for found in pool.map(lambda part, boot=boot: [*rounds.rounds(
+                        boot, part, top)], [asked[job::jobs] for job in range(jobs)]):
+                    for number, fate, what in found:
+                        trial = numbered[number]
+                        if fate == trials.SURVIVED:
+                            trial.tried.add(boot.cell.name)
+                        elif fate != trials.EQUAL:
+                            trial.fate, trial.cell, trial.cases = fate, boot.cell.name, [what]
+                            self.kept.save(trial, names)
+                            left.remove(number)
+            ui.say(f"{boot.cell.name}: {len(asked)} in rounds, {len(left)} left")
 
     def _boot_alone(self, names, trial, right, top):
         """Boot kernels of `trial`'s own, as many of `names` as it takes."""
         change = trial.change
         trees.visit(kernels.commit("series", {
             change.file: change.made(self.texts[change.file])}))
-        builds = functools.lru_cache(maxsize=None)(
-            lambda name: kernel.build(self.plan.kernels[name], trees.VISITED))
-        for args, name in itertools.product(right, names):
-            if trial.fate != trials.SURVIVED:
-                break
+        for name in names:
+            boots = [boot for boot in right if boot.cell.kernel == name]
+            if not boots or trial.fate != trials.SURVIVED:
+                continue
             try:
-                boots = [dataclasses.replace(boot, build=builds(name))
-                         for boot in right[args] if boot.cell.kernel == name]
+                built = kernel.build(self.plan.kernels[name], trees.VISITED)
             except LabError as err:
                 if err.status != BUILD:
                     raise
                 trial.fate = f"{trials.BROKEN}: {err}"
             else:
-                if boots:
-                    self._attempts(names, [(trial, [], boots, [], None)], top, False)
+                self._attempts(names, [(trial, [], [
+                    dataclasses.replace(boot, build=built) for boot in boots])], top)
         self.kept.save(trial, names)
 
-    def _attempts(self, names, attempts, top, last):
-        """Make these attempts side by side, and keep what comes of them: that something
-        survives them only if they are the `last` on these kernels."""
+    def _attempts(self, names, attempts, top):
+        """Make these attempts side by side, and keep what comes of them."""
         begin, done = time.monotonic(), 0
         with process.pool(packages.jobs(self._cells(names))) as pool:
-            waiting = [(pool.submit(trials.attempt, trial, words, boots, top, self.luck,
-                                    first, most), trial)
-                       for trial, words, boots, first, most in attempts]
+            waiting = [(pool.submit(trials.attempt, trial, words, boots, top), trial)
+                       for trial, words, boots in attempts]
             for future, trial in waiting:
                 future.result()
                 done += 1
-                if last or trial.fate != trials.SURVIVED:
-                    self.kept.save(trial, names)
+                self.kept.save(trial, names)
                 left = (time.monotonic() - begin) / done * (len(attempts) - done)
                 ui.say(f"{trial}: {done} of {len(attempts)}, {ui.seconds(left)} left")
 
@@ -271,6 +256,13 @@ def reaching(boots: Sequence[trials.Boot], numbered: Mapping[int, Trial],
             if trial.change.file == numbered[number].change.file}
     return sorted((boot for boot in boots if number in boot.reached),
                   key=lambda boot: -len(boot.reached & same))
+
+
+def unasked(trial: Trial, boots: Sequence[trials.Boot]) -> list[trials.Boot]:
+    """Those of `boots` that are worth a whole boot: demos, what rounds of test cases have
+    not asked, and of those that they have the first, for what happens once a boot."""
+    asked = [boot for boot in boots if boot.cell.name in trial.tried]
+    return [boot for boot in boots if boot not in asked[1:]]
 
 
 def nearest(boots: Sequence[trials.Boot], numbered: Mapping[int, Trial],

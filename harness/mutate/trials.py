@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Booting mutants, and what notices them."""
 
-import collections
 import dataclasses
 import itertools
 import json
 import shutil
-import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Optional, Union
+from typing import Union
 
 from .. import model, packages, paths, process, results
 from ..boot import cell as boots
@@ -44,7 +42,7 @@ class Trial:
     twin: str = ""              # the name of the other
     why: str = ""               # it may survive, as mutants.toml says
     repeat: int = 1             # which of those with the same name
-    tried: set = field(default_factory=set)     # the boots that did not notice
+    tried: set = field(default_factory=set)     # cells whose test cases did not notice
 
     @property
     def name(self) -> str:
@@ -91,54 +89,9 @@ def right(cells: Sequence[model.Cell], builds: Mapping[str, kernel.Build],
                       key=lambda boot: boot.seconds)
 
 
-def only(cell: model.Cell, glob: str) -> model.Cell:
-    """`cell` with nothing but the test cases `glob`, a kunit.filter_glob."""
-    return dataclasses.replace(cell, args=[*cell.args, f"kunit.filter_glob={glob}"])
-
-
-class Luck:
-    """Which suites in which cells have noticed mutants of a function."""
-
-    def __init__(self) -> None:
-        self._counts: dict = collections.defaultdict(collections.Counter)
-        self._lock = threading.Lock()
-
-    def note(self, trial: Trial) -> None:
-        """Count what has noticed `trial`."""
-        suite = trial.cases[0].partition(".")[0]
-        with self._lock:
-            self._counts[self._place(trial)][trial.cell, suite] += 1
-
-    def order(self, trial: Trial, boots_: Iterable[Boot]) -> tuple[list[Boot], list[Boot]]:
-        """Of `boots_`, what is most likely to notice `trial`: boots of single suites, and
-        all of them, suites before demos."""
-        with self._lock:
-            counts = collections.Counter(self._counts[self._place(trial)])
-        cells: collections.Counter = collections.Counter()
-        for (cell, _), count in counts.items():
-            cells[cell] += count
-        ordered = sorted(boots_, key=lambda boot: (bool(boot.cell.demo),
-                                                   -cells[boot.cell.name]))
-        known = {boot.cell.name: boot for boot in ordered if boot.cell.suites}
-        return [dataclasses.replace(known[cell], cell=only(known[cell].cell, suite), cases={
-            names: status for names, status in known[cell].cases.items()
-            if names[0] == suite}) for (cell, suite), _ in counts.most_common(2)
-                if cell in known], ordered
-
-    @staticmethod
-    def _place(trial):
-        return trial.change.file, getattr(trial.change, "function", "")
-
-
-def attempt(trial: Trial, words: Sequence[str], boots_: Iterable[Boot], top: Path,
-            luck: Luck, first: Iterable[Boot] = (), most: Optional[int] = None) -> None:
-    """Boot with the kernel arguments `words` what `first` and `boots_` were, until one
-    notices; in the order of `luck`, and `most` of those that have not been tried yet."""
-    likely, ordered = (
-        [boot for boot in made if (boot.cell.name, *boot.cell.args) not in trial.tried]
-        for made in luck.order(trial, boots_))
-    for boot in [*first, *likely, *ordered[:most]]:
-        trial.tried.add((boot.cell.name, *boot.cell.args))
+def attempt(trial: Trial, words: Sequence[str], boots_: Iterable[Boot], top: Path) -> None:
+    """Boot with the kernel arguments `words` what `boots_` were, until one notices."""
+    for boot in boots_:
         limit = min(boot.cell.timeout, int(boot.seconds * 2) + _SPARE)
         cell = dataclasses.replace(boot.cell, timeout=limit, args=[*boot.cell.args, *words])
         outcome, now = _once(cell, boot.build, top)
@@ -151,8 +104,6 @@ def attempt(trial: Trial, words: Sequence[str], boots_: Iterable[Boot], top: Pat
                         or boot.cell.demo and not failure.endswith(": did not end")]
             trial.fate, trial.cell = NOTICED if asserted else CRASHED, boot.cell.name
             trial.cases = asserted or [outcome.problem or cases[0]]
-            if asserted and boot.cell.suites:
-                luck.note(trial)
             return
 
 
@@ -172,17 +123,11 @@ def missing(before: Mapping, now: Mapping) -> list[str]:
 
 
 class Kept:
-    """What is known of mutants of the series, so that a stopped command goes on, and of
-    those of earlier ones, so that it is known where to look first."""
+    """What is known of mutants of the series, so that a stopped command goes on."""
 
     def __init__(self, key: str) -> None:
         self.path = paths.cache() / "mutate" / f"{key}.json"
-        self.known = _read(self.path) if self.path.exists() else {}
-        self.before: dict[str, tuple[str, str]] = {}    # {name: (cell, case)}
-        for path in sorted(self.path.parent.glob("*.json"), key=lambda path: path.stat().st_mtime):
-            for fate, cell, cases, _, _, name, _ in _read(path).values():
-                if fate == NOTICED:
-                    self.before[name] = cell, cases[0]
+        self.known = json.loads(self.path.read_text("utf-8")) if self.path.exists() else {}
 
     def load(self, trial: Trial, names: Sequence[str]) -> bool:
         """Complete `trial`; whether it has been tried on the kernels `names`."""
@@ -201,7 +146,3 @@ class Kept:
                            trial.name, trial.why]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         paths.replace(self.path, json.dumps(self.known, indent=1).encode())
-
-
-def _read(path: Path) -> dict:
-    return json.loads(path.read_text("utf-8"))

@@ -6,10 +6,11 @@ import subprocess
 import unittest
 from unittest import mock
 
-from harness import paths, process
+from harness import model, paths, process
+from harness.boot import cell as boots
 from harness.boot import kernel
-from harness.errors import BOOT, FAILED, PASS, USAGE
-from harness.mutate import judge, kernels, mutants, objects, trials
+from harness.errors import BOOT, FAILED, PASS, USAGE, LabError
+from harness.mutate import judge, kernels, mutants, objects, rounds, trials
 from harness.mutate import run as mutate
 from harness.source import trees
 from harness.tests import Sandbox
@@ -101,7 +102,10 @@ class Decisions(Sandbox):
 
     def test_kernel_of_all(self):
         """It does what each of them does, and without a number what the source does."""
-        made = [mutant for mutant in decisions() if mutant.old != "log"]
+        lines = SOURCE.splitlines(keepends=True)
+        made = [*(mutant for mutant in decisions() if mutant.old != "log"),
+                mutants.Hunk(FILE, 11, 15, "\tret = 3;\n", "".join(lines[10:14])),
+                mutants.Hunk(FILE, 16, 16, "\tret++;\n\tret++;\n", "")]
         numbered = dict(enumerate(made, 1))
 
         texts = [mutants.all_in_one(SOURCE, list(numbered.items())), SOURCE, *(
@@ -121,6 +125,13 @@ class Decisions(Sandbox):
             with self.subTest(number and numbered[number].name):
                 self.assertEqual(mine, alone)
                 self.assertEqual(alone == theirs[0], not number)
+
+    def test_hunk_alone(self):
+        """What is not in a function, or in more than one, takes a kernel of its own."""
+        for first, end, new in ((3, 4, "#define DMA_ATTR_X 1\n"), (16, 18, "r;\n}\n"),
+                                (5, 5, ""), (18, 18, "")):
+            hunk = mutants.Hunk(FILE, first, end, "x\n", new)
+            self.assertEqual(hunk.switched(SOURCE, 1), [])
 
     def test_results(self):
         text = SOURCE.replace("return ret | (attrs & 2);",
@@ -267,6 +278,7 @@ class Judge(Sandbox):
                 if made.name == "judge: got = REFUSED removed"]
 
 
+NOTICED = "dma_mutant: {} noticed by suite.case\n"
 MATRIX = """
 [kernel.x86_64]
 arch = "x86_64"
@@ -281,6 +293,57 @@ kernel = "x86_64"
 args = ["cell=two"]
 suites = "dma*"
 """
+
+
+class Rounds(Sandbox):
+    """The mutants of one cell, in boots that say what a test lets them say."""
+
+    def rounds(self, *consoles, numbers=(1, 2, 3)):
+        """(what comes of each of `numbers`, those that each boot was asked for)."""
+        asked, left = [], list(consoles)
+
+        def boot(cell, _build, directory):
+            directory.mkdir()
+            words, = (word[12:] for word in cell.args if word.startswith("dma_mutants="))
+            asked.append(words)
+            return mock.Mock(console=left.pop(0))
+
+        cell = model.Cell("one", "1", "x86_64", suites="dma*", args=["a"])
+        with mock.patch.object(boots, "boot", boot):
+            made = trials.Boot(cell, mock.Mock(), {}, 1, set())
+            return [*rounds.rounds(made, numbers, self.top)], asked
+
+    def test_ends(self):
+        self.assertEqual(
+            self.rounds(said(1, "NOTICED") + said(2) + said(3, end="is not reached")),
+            ([(1, trials.NOTICED, "suite.case"), (2, trials.SURVIVED, ""),
+              (3, trials.EQUAL, "")], ["1,2,3"]))
+
+    def test_first(self):
+        """What may be the doing of a mutant before is tried first in another boot."""
+        for text in (said(2, "WARNING: x\n"), said(2, "Kernel panic - not syncing: x\n", ""),
+                     said(2, "NOTICED", "leaves its traces"), said(2, end="")):
+            ends = said(3) if "2 ends" in text else ""
+            with self.subTest(text):
+                found, asked = self.rounds(said(1) + text + ends,
+                                           said(2) + ("" if ends else said(3)))
+                self.assertEqual(sorted(found), [(n, trials.SURVIVED, "") for n in (1, 2, 3)])
+                self.assertEqual(asked, ["1,2,3", "2" if ends else "2,3"])
+                found, _ = self.rounds(text + ends, numbers=(2, 3)[:1 + bool(ends)])
+                self.assertEqual(found[0][:2], (
+                    2, trials.NOTICED if "noticed" in text else trials.CRASHED))
+
+    def test_no_rounds(self):
+        for console in ("", said(2)):
+            with self.assertRaisesRegex(LabError, "^one: no rounds of test cases$"):
+                self.rounds(console)
+
+
+def said(number, text="", end="ends"):
+    """What the kernel says while it is a mutant."""
+    text = text.replace("NOTICED", f"dma_mutant: {number} noticed by suite.case\n")
+    return (f"dma_mutant: {number} begins\n{text}"
+            + (f"dma_mutant: {number} {end}\n" if end else ""))
 
 
 class Command(Lab):
@@ -302,7 +365,7 @@ class Command(Lab):
         self.enter(mock.patch.object(objects, "code", lambda text: text))
         for name, text in (("docs/mutants.md.in", "$counts\n$files\n"), ("mutants.toml", "")):
             paths.replace(self.root / name, text.encode())
-        for name in (FILE, "kernel/dma/mapping.c"):
+        for name in (FILE, "kernel/dma/mapping.c", "lib/kunit/executor.c"):
             paths.replace(trees.tree("series") / name, b"abcdefg\n")
         self.plant("b", "c", "d")
         self.fates = {}         # {text: what compare() finds}
@@ -322,33 +385,44 @@ class Command(Lab):
         self.visited = changed
         return trees.tree(trees.VISITED)
 
-    def notice(self, bad, reached=(1, 2, 3)):
-        """Let cells print `bad`: {(cell, mutant): text}; others pass."""
+    def notice(self, bad, rounds=(), reached=(1, 2, 3), seen=(1, 2, 3)):
+        """Let whole boots print `bad`, and rounds `rounds`: {(cell, mutant): text}; others
+        pass. Boots come to the mutants `reached`, test cases to those `seen`."""
         said = "".join(f"dma_mutant: reached {number}\n" for number in reached)
         for cell in ("one", "two"):
-            good = self.top / f"{cell}.good"
-            good.write_text(ktap("ok a", "ok b") + said)
             cases = ""
             for (where, number), text in bad.items():
                 if where == cell:
                     (self.top / f"{cell}.{number}").write_text(text)
                     cases += f"*dma_mutant={number}*) cat {self.top}/{cell}.{number};; "
-            path = self.top / "consoles" / cell
-            path.write_text(f'case "$*" in {cases}*) cat {good};; esac\n')
+            for (where, number), text in dict(rounds).items():
+                (self.top / f"{where}.round.{number}").write_text(text)
+            (self.top / f"{cell}.good").write_text(ktap("ok a", "ok b") + said)
+            (self.top / "consoles" / cell).write_text(f"""words="$*"; case $words in {cases}
+                *dma_mutants=*) list=${{words##*dma_mutants=}}
+                for n in $(echo "${{list%% *}}" | tr , ' '); do
+                    echo "dma_mutant: $n begins"
+                    file={self.top}/{cell}.round.$n
+                    if [ -e $file ]; then cat $file; [ -s $file ] || exit
+                        grep -q leaves $file && exit; fi
+                    case " {' '.join(map(str, seen))} " in
+                    *" $n "*) echo "dma_mutant: $n ends";;
+                    *) echo "dma_mutant: $n is not reached";; esac
+                done;;
+                *) cat {self.top}/{cell}.good;; esac
+                """)
 
     def mutate(self, *argv):
         """(status, lines of stdout) of ./lab mutate."""
         return self.lab("mutate", *argv)[:2]
 
-    def numbers(self):
-        """(cell, mutant) of each boot since the last call that was of a mutant."""
+    def numbers(self, word="dma_mutant="):
+        """(cell, mutants) of each boot since the last call that was of mutants."""
         found = []
         for argv in self.boots():
             words = " ".join(argv).split()
-            mutant = [word[11:] for word in words if word.startswith("dma_mutant=")]
-            if mutant:
-                found.append((next(word[5:] for word in words if word[:5] == "cell="),
-                              int(mutant[0])))
+            cell = next(word[5:] for word in words if word.startswith("cell="))
+            found += [(cell, other[len(word):]) for other in words if other.startswith(word)]
         return sorted(set(found))
 
     def test_noticed(self):
@@ -356,7 +430,7 @@ class Command(Lab):
         self.notice({("one", 1): ktap("not ok a", "ok b"), ("two", 1): ktap("not ok a", "ok b"),
                      **{(cell, 2): "BUG: x\n" + ktap("ok a", "ok b")
                         for cell in ("one", "two")},
-                     ("two", 3): ktap("ok a")})
+                     ("two", 3): ktap("ok a")}, seen=())
         status, out = self.mutate()
         self.assertEqual((status, out[-1]), (PASS, (
             "mutate: 3 mutants: 1 noticed, 2 crashed, 0 the same as another, 0 changes no "
@@ -366,8 +440,22 @@ class Command(Lab):
         self.assertRegex(text, r"`f: c -> 0` *\| crashed *\| \w+: the kernel complained: BUG: x")
         self.assertRegex(text, r"`f: d -> 0` *\| crashed *\| two: dma_direct.b ")
 
+    def test_rounds(self):
+        """By a test case, by a crash that ends the boot, and by a warning."""
+        for cell in ("one", "two"):
+            self.notice({}, {(cell, 1): NOTICED.format(1), (cell, 2): "",
+                             (cell, 3): "WARNING: x\n"})
+            status, out = self.mutate()
+            self.assertEqual((status, out[-1].partition(", 0 the same")[0]),
+                             (PASS, "mutate: 3 mutants: 1 noticed, 2 crashed"))
+            text = (self.root / "docs/mutants.md").read_text()
+            self.assertRegex(text, r"`f: b -> 0` *\| noticed *\| \w+: suite.case ")
+            self.assertRegex(text, r"`f: c -> 0` *\| crashed *\| \w+: hung")
+            self.assertRegex(text, r"`f: d -> 0` *\| crashed *\| \w+: WARNING: x")
+
     def test_hangs_once(self):
         """What hung is booted once more: the machine may have been busy."""
+        self.notice({}, seen=())
         once = self.top / "once"
         for cell in ("one", "two"):
             path = self.top / "consoles" / cell
@@ -385,8 +473,7 @@ class Command(Lab):
         status, out = self.mutate()
         self.assertEqual((status, out[-4:-1]), (FAILED, [
             f"SURVIVED  {FILE}: f: {letter} -> 0" for letter in "bcd"]))
-        self.assertEqual(self.numbers(), [(cell, number) for cell in ("one", "two")
-                                          for number in (1, 2, 3)])
+        self.assertEqual(len(self.numbers()), 3)    # in one cell each, after the rounds
         reason = "[[equivalent]]\nfile = '*'\nname = 'f: *'\nwhy = 'no difference'\n"
         (self.root / "mutants.toml").write_text(reason + reason)
         status, out = self.mutate()
@@ -427,15 +514,15 @@ class Command(Lab):
 
     def test_not_reached(self):
         """No cell is booted that does not come to the place."""
-        self.notice({}, reached=(2,))
+        self.notice({}, reached=(2,), seen=())
         status, _ = self.mutate()
-        self.assertEqual((status, self.numbers()), (FAILED, [("one", 2), ("two", 2)]))
+        self.assertEqual((status, self.numbers()), (FAILED, [("one", "2"), ("two", "2")]))
 
     def test_compiled(self):
         self.fates = {"a0cdefg\n": None, "ab0defg\n": (), "abc0efg\n": ("same",),
                       "abcd0fg\n": ("same",)}
         self.plant("b", "c", "d", "e")
-        self.notice({("one", 1): ktap("not ok a"), ("two", 1): ktap("not ok a")})
+        self.notice({("one", 1): ktap("not ok a"), ("two", 1): ktap("not ok a")}, seen=())
         status, out = self.mutate()
         self.assertEqual((status, out[-1]), (PASS, (
             "mutate: 4 mutants: 1 noticed, 0 crashed, 1 the same as another, 1 changes no "
@@ -445,7 +532,7 @@ class Command(Lab):
     def test_useless_hunk(self):
         """A hunk is undone in a kernel of its own."""
         self.plant("b", hunks=[mutants.Hunk(FILE, 1, 2, "old\n", "abcdefg\n")])
-        self.notice({("one", 1): ktap("not ok a"), ("two", 1): ktap("not ok a")})
+        self.notice({}, {(cell, 1): NOTICED.format(1) for cell in ("one", "two")})
         status, out = self.mutate()
         self.assertEqual((status, out[-2]),
                          (FAILED, f"SURVIVED  {FILE}: hunk undone: abcdefg"))
@@ -460,26 +547,6 @@ class Command(Lab):
         self.program("git", 'echo "other of ${PWD##*/}"')
         self.mutate()
         self.assertTrue(self.boots())
-
-    def test_where_to_look(self):
-        """On another series, the case that noticed last time is booted alone first."""
-        bad = {(cell, number): ktap("not ok a", "ok b") for cell in ("one", "two")
-               for number in (1, 2, 3)}
-        self.notice(bad)
-        self.mutate()
-        self.boots()
-        self.program("git", 'echo "other of ${PWD##*/}"')
-        self.notice({(cell, 1): ktap("ok a", "ok b") for cell in ("one", "two")} | {
-            place: text for place, text in bad.items() if place[1] > 1})
-        status, out = self.mutate()
-        boots = [" ".join(argv) for argv in self.boots()]
-        self.assertEqual((status, out[-2]), (FAILED, f"SURVIVED  {FILE}: f: b -> 0"))
-        for number, alone, all_of_it in ((1, 1, 4), (2, 1, 0), (3, 1, 0)):
-            mine = [argv for argv in boots if f"dma_mutant={number}" in argv]
-            self.assertEqual(
-                (sum("kunit.filter_glob=dma_direct.a" in argv for argv in mine),
-                 sum(argv.count("kunit.filter_glob") == 1 for argv in mine)),
-                (alone, all_of_it))
 
     def test_usage(self):
         for argv in (["2"], ["-1"]):

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Rounds of test cases: a boot is many mutants, one after the other."""
+
+import dataclasses
+import itertools
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from .. import results, soak
+from ..boot import cell as boots
+from ..errors import BOOT, LabError
+from . import kernels, trials
+
+_MOST = 100                     # mutants of a boot: the command line is short
+_SECONDS = 5                    # for one of them, on average
+_ARGS = ["oops=panic", "loglevel=5", *(
+    f"{module}.random_requests=300" for module in soak.MODULES)]
+_BEGINS = re.compile(rf"{kernels.WORD}: (\d+) begins\r?\n")
+_NOTICED = re.compile(rf"{kernels.WORD}: \d+ noticed by (\S+)")
+_ENDS = re.compile(rf"{kernels.WORD}: \d+ (?:ends|is not reached)\b")
+_UNREACHED = re.compile(rf"{kernels.WORD}: \d+ is not reached\b")
+_number = itertools.count()
+
+
+def rounds(boot: trials.Boot, numbers: Sequence[int],
+           top: Path) -> Iterator[tuple[int, str, str]]:
+    """Try the mutants `numbers` of the kernel of `boot` in its cell.
+
+    Yields (number, NOTICED, the test case), (number, CRASHED, why) or (number, SURVIVED,
+    ''), and (number, EQUAL, '') where no test case comes to its place. What is not an
+    assertion of a case that passes again without the mutant counts for the first mutant
+    of a boot only: it may be what one before has left behind. LabError BOOT if a boot
+    does not get as far as the first.
+    """
+    waiting, again = list(numbers), list[int]()
+    while waiting or again:
+        first = again.pop(0) if again else waiting.pop(0)
+        asked = [first, *waiting[:_MOST]]
+        begun = set()
+        for number, text, complete in _boot(boot, asked, top):
+            begun.add(number)
+            fate, what, sure = _judge(text, complete)
+            if sure or number == first:
+                yield number, fate, what
+            else:
+                again.append(number)
+        if first not in begun:
+            raise LabError(f"{boot.cell.name}: no rounds of test cases", BOOT)
+        waiting = [number for number in waiting if number not in begun]
+
+
+def _boot(boot, numbers, top):
+    """(number, what the kernel said then, whether it came to the end) of each that has
+    begun."""
+    cell = dataclasses.replace(
+        boot.cell, timeout=boot.cell.timeout + _SECONDS * len(numbers),
+        args=[*boot.cell.args, *_ARGS, f"{kernels.ROUNDS}={','.join(map(str, numbers))}"])
+    directory = top / f"{cell.name}.rounds{next(_number)}"
+    outcome = boots.boot(cell, boot.build, directory)
+    _, *said = _BEGINS.split(outcome.console)
+    for number, text in zip(map(int, said[::2]), said[1::2]):
+        yield number, text, bool(_ENDS.search(text))
+    shutil.rmtree(directory)
+
+
+def _judge(text, complete):
+    """(fate, what noticed, whether that is no doing of those before) of one mutant."""
+    noticed, complaint = _NOTICED.search(text), results.complaint(text)
+    if noticed:
+        return trials.NOTICED, noticed[1], complete
+    if complaint or not complete:
+        return trials.CRASHED, complaint or "hung", False
+    return trials.EQUAL if _UNREACHED.search(text) else trials.SURVIVED, "", True
