@@ -66,7 +66,7 @@ class Hunk:
                       for where in (range(min(self.first, len(lines)) - 2, -1, -1),
                                     range(self.end - 1, len(lines))))
         if (lines[begin] != "{\n" or lines[end] != "}\n"
-                or re.search("^[{}]", self.old + self.new, re.M)):
+                or re.search("^[{}#]", self.old + self.new, re.M)):
             return []
         head = next(at + 1 for at in range(begin - 1, -1, -1)
                     if _BEFORE.search(lines[at]) or not at)

@@ -132,6 +132,8 @@ class Decisions(Sandbox):
                                 (5, 5, ""), (18, 18, "")):
             hunk = mutants.Hunk(FILE, first, end, "x\n", new)
             self.assertEqual(hunk.switched(SOURCE, 1), [])
+        macro = mutants.Hunk(FILE, 16, 16, "#define EIO 6\n", "")
+        self.assertEqual(macro.switched(SOURCE, 1), [])
 
     def test_results(self):
         text = SOURCE.replace("return ret | (attrs & 2);",
