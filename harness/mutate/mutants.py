@@ -17,7 +17,8 @@ from ..source import trees
 _RULES = Path(__file__).with_name("decisions.cocci")
 # Not production code: tests, what shows things to them, and what is not C.
 _OTHER = re.compile(r"^(?!.*\.[ch]$)|^include/kunit/|^tools/|/tests/")
-_HUNK = re.compile(r"^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@.*\n(?:^[-+\\].*\n)*", re.M)
+_HUNK = re.compile(r"^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@.*\n(?:^[-+ \\].*\n)*", re.M)
+_NEAR = 3                       # unchanged lines between those of one hunk
 _NUMBERS = {"0": "1", "1": "0", "true": "false", "false": "true", "EIO": "EOPNOTSUPP",
             "EOPNOTSUPP": "EIO", "DMA_MAPPING_ERROR": "0",
             "DMA_REFUSED_BOUNCE": "DMA_REFUSED_UNTRUSTED"}
@@ -31,7 +32,7 @@ _FIXED = re.compile(r"-?\w+|[\"&].*", re.S)     # what has no other value to tak
 
 @dataclass(frozen=True)
 class Hunk:
-    """A hunk of the series, without context: lines `first` to `end` - 1 of the file
+    """A hunk of the series, without context around it: lines `first` to `end` - 1 of the file
     (from 1) are `new`, and were `old` before."""
 
     file: str
@@ -140,11 +141,12 @@ def files(base: str, tip: str) -> list[str]:
 def hunks(base: str, tip: str, file: str) -> list[Hunk]:
     """What changes in `file` from commit `base` to `tip`."""
     found = []
-    text = trees.git("diff", "-U0", "--no-renames", base, tip, "--", file) + "\n"
+    text = trees.git("diff", "-U0", f"--inter-hunk-context={_NEAR}", "--no-renames", base,
+                     tip, "--", file) + "\n"
     for hunk in _HUNK.finditer(text):
         first, count = int(hunk[3]), int(hunk[4] or 1)
         old, new = ("".join(line[1:] for line in hunk[0].splitlines(keepends=True)[1:]
-                            if line[0] == sign) for sign in "-+")
+                            if line[0] in signs) for signs in ("- ", "+ "))
         first += not count      # git names the line before those that go
         found.append(Hunk(file, first, first + count, old, new))
     return found

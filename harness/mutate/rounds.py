@@ -15,10 +15,11 @@ from . import kernels, trials
 
 _MOST = 100                     # mutants of a boot: the command line is short
 _SECONDS = 5                    # for one of them, on average
-_ARGS = ["oops=panic", "loglevel=5", *(
+_ARGS = ["loglevel=5", *(
     f"{module}.random_requests=300" for module in soak.MODULES)]
 _BEGINS = re.compile(rf"{kernels.WORD}: (\d+) begins\r?\n")
 _NOTICED = re.compile(rf"{kernels.WORD}: \d+ noticed by (\S+)")
+_ASSERTED = re.compile(r"# .*: (?:EXPECTATION|ASSERTION) FAILED at ")
 _ENDS = re.compile(rf"{kernels.WORD}: \d+ (?:ends|is not reached)\b")
 _UNREACHED = re.compile(rf"{kernels.WORD}: \d+ is not reached\b")
 _number = itertools.count()
@@ -29,10 +30,10 @@ def rounds(boot: trials.Boot, numbers: Sequence[int],
     """Try the mutants `numbers` of the kernel of `boot` in its cell.
 
     Yields (number, NOTICED, the test case), (number, CRASHED, why) or (number, SURVIVED,
-    ''), and (number, EQUAL, '') where no test case comes to its place. What is not an
-    assertion of a case that passes again without the mutant counts for the first mutant
-    of a boot only: it may be what one before has left behind. LabError BOOT if a boot
-    does not get as far as the first.
+    ''), and (number, EQUAL, '') where no test case comes to its place. What fails no case
+    that passes again without the mutant counts for the first mutant of a boot only: it may
+    be what one before has left behind. LabError BOOT if a boot does not get as far as the
+    first.
     """
     waiting, again = list(numbers), list[int]()
     while waiting or again:
@@ -68,8 +69,8 @@ def _boot(boot, numbers, top):
 def _judge(text, complete):
     """(fate, what noticed, whether that is no doing of those before) of one mutant."""
     noticed, complaint = _NOTICED.search(text), results.complaint(text)
-    if noticed:
+    if noticed and _ASSERTED.search(text):
         return trials.NOTICED, noticed[1], complete
-    if complaint or not complete:
-        return trials.CRASHED, complaint or "hung", False
+    if noticed or complaint or not complete:
+        return trials.CRASHED, complaint or "hung", complete and bool(noticed)
     return trials.EQUAL if _UNREACHED.search(text) else trials.SURVIVED, "", True

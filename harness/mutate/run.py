@@ -175,17 +175,20 @@ class Trying:
             jobs = packages.jobs([boot.cell])
             with process.pool(jobs) as pool, ui.step(f"{boot.cell.name}: {len(asked)} "
                                                      "mutants in rounds"):
-                for found in pool.map(lambda part, boot=boot: [*rounds.rounds(
-                        boot, part, top)], [asked[job::jobs] for job in range(jobs)]):
-                    for number, fate, what in found:
-                        trial = numbered[number]
-                        if fate == trials.SURVIVED:
-                            trial.tried.add(boot.cell.name)
-                        elif fate != trials.EQUAL:
-                            trial.fate, trial.cell, trial.cases = fate, boot.cell.name, [what]
-                            self.kept.save(trial, names)
-                            left.remove(number)
+                for part in [pool.submit(self._part, names, numbered, boot, asked[job::jobs],
+                                         top) for job in range(jobs)]:
+                    part.result()
+            left = {number for number in left if numbered[number].fate == trials.SURVIVED}
             ui.say(f"{boot.cell.name}: {len(asked)} in rounds, {len(left)} left")
+
+    def _part(self, names, numbered, boot, asked, top):
+        for number, fate, what in rounds.rounds(boot, asked, top):
+            trial = numbered[number]
+            if fate == trials.SURVIVED:
+                trial.tried.add(boot.cell.name)
+            elif fate != trials.EQUAL:
+                trial.fate, trial.cell, trial.cases = fate, boot.cell.name, [what]
+                self.kept.save(trial, names)
 
     def _boot_alone(self, names, trial, right, top):
         """Boot kernels of `trial`'s own, as many of `names` as it takes."""

@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 import json
 import shutil
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -127,6 +128,7 @@ class Kept:
 
     def __init__(self, key: str) -> None:
         self.path = paths.cache() / "mutate" / f"{key}.json"
+        self._lock = threading.Lock()
         self.known = json.loads(self.path.read_text("utf-8")) if self.path.exists() else {}
 
     def load(self, trial: Trial, names: Sequence[str]) -> bool:
@@ -138,11 +140,12 @@ class Kept:
         return False
 
     def save(self, trial: Trial, names: Sequence[str]) -> None:
-        """Keep what came of `trial` on the kernels `names`."""
+        """Keep what came of `trial` on the kernels `names`; any thread may."""
         key = repr(trial.change)        # in a function, a name may be that of several
-        before = self.known.get(key)
-        on = before[4] if before and before[6] == trial.why else []
-        self.known[key] = [trial.fate, trial.cell, trial.cases, trial.twin, [*on, *names],
-                           trial.name, trial.why]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        paths.replace(self.path, json.dumps(self.known, indent=1).encode())
+        with self._lock:
+            before = self.known.get(key)
+            on = before[4] if before and before[6] == trial.why else []
+            self.known[key] = [trial.fate, trial.cell, trial.cases, trial.twin,
+                               [*on, *names], trial.name, trial.why]
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            paths.replace(self.path, json.dumps(self.known, indent=1).encode())

@@ -176,6 +176,9 @@ class Hunks(Sandbox):
     def test_hunks(self):
         base, one, tip = self.commits
         self.assertEqual(mutants.files(base, tip), [FILE])
+        joined, = mutants.hunks(base, tip, FILE)
+        self.assertEqual((joined.old, joined.new), ("b\nc\nd\ne\n", "B\nc\ne\nf\nf\n"))
+        self.enter(mock.patch.object(mutants, "_NEAR", 0))
         found = mutants.hunks(base, tip, FILE)
         self.assertEqual([(hunk.first, hunk.last, hunk.old, hunk.new) for hunk in found],
                          [(2, 2, "b\n", "B\n"), (4, 3, "d\n", ""), (5, 6, "", "f\nf\n")])
@@ -280,7 +283,8 @@ class Judge(Sandbox):
                 if made.name == "judge: got = REFUSED removed"]
 
 
-NOTICED = "dma_mutant: {} noticed by suite.case\n"
+FAILED_AT = "    # case: EXPECTATION FAILED at a.c:1\n"
+NOTICED = FAILED_AT + "dma_mutant: {} noticed by suite.case\n"
 MATRIX = """
 [kernel.x86_64]
 arch = "x86_64"
@@ -321,6 +325,12 @@ class Rounds(Sandbox):
             ([(1, trials.NOTICED, "suite.case"), (2, trials.SURVIVED, ""),
               (3, trials.EQUAL, "")], ["1,2,3"]))
 
+    def test_crash_that_a_case_survives(self):
+        oops = NOTICED.replace(FAILED_AT, "BUG: x\n    # case: try faulted\n").format(2)
+        self.assertEqual(self.rounds(said(1) + said(2, oops) + said(3)), (
+            [(1, trials.SURVIVED, ""), (2, trials.CRASHED, "BUG: x"),
+             (3, trials.SURVIVED, "")], ["1,2,3"]))
+
     def test_first(self):
         """What may be the doing of a mutant before is tried first in another boot."""
         for text in (said(2, "WARNING: x\n"), said(2, "Kernel panic - not syncing: x\n", ""),
@@ -343,7 +353,7 @@ class Rounds(Sandbox):
 
 def said(number, text="", end="ends"):
     """What the kernel says while it is a mutant."""
-    text = text.replace("NOTICED", f"dma_mutant: {number} noticed by suite.case\n")
+    text = text.replace("NOTICED", NOTICED.format(number))
     return (f"dma_mutant: {number} begins\n{text}"
             + (f"dma_mutant: {number} {end}\n" if end else ""))
 
