@@ -4,14 +4,15 @@
 import collections
 import functools
 import hashlib
+import json
 import re
 import shlex
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-from .. import packages, process
+from .. import packages, paths, process
 from ..boot import kernel
 from ..errors import ENVIRONMENT
 
@@ -24,12 +25,36 @@ def code(text: str) -> str:
                        input=text, check_status=ENVIRONMENT, what="gcc -E").stdout
 
 
+class Memory:
+    """What was computed before, kept in the file at `path`, for the same `words`."""
+
+    def __init__(self, path: Path, *words: str) -> None:
+        self.path, self.words, self._lock = path, words, threading.Lock()
+        self.known = json.loads(path.read_text("ascii")) if path.exists() else {}
+
+    def recall(self, compute: Callable[[], Optional[str]], *words: str) -> Optional[str]:
+        """What compute() returns, or returned for the same `words`."""
+        key = hashlib.sha256("\0".join([*self.words, *words]).encode()).hexdigest()
+        if key not in self.known:
+            found = compute()
+            with self._lock:
+                self.known[key] = found
+        return self.known[key]
+
+    def keep(self) -> None:
+        """Write the file."""
+        with self._lock:
+            paths.replace(self.path, json.dumps(self.known, indent=0).encode())
+
+
 class Compiler:
     """Compiles `files` of the tree that `build` was made from, with the commands that
     make kept, each with one file in place of that of the tree."""
 
-    def __init__(self, build: kernel.Build, files: Sequence[str], scratch: Path) -> None:
-        self.build, self.files, self.scratch = build, files, scratch
+    def __init__(self, build: kernel.Build, files: Sequence[str], scratch: Path,
+                 memory: Memory) -> None:
+        self.build, self.files, self.scratch, self.memory = build, files, scratch, memory
+        self._config = (build.dir / ".config").read_text("utf-8")
 
     @functools.lru_cache(maxsize=None)
     def uses(self, file: str) -> tuple[str, ...]:
@@ -48,6 +73,10 @@ class Compiler:
     def digest(self, file: str, text: str) -> Optional[str]:
         """What tells apart the objects that come of `file` with this `text`: '' if this
         kernel has none, None if it does not compile."""
+        return self.memory.recall(lambda: self._digest(file, text), self.build.name,
+                                  self._config, file, text)
+
+    def _digest(self, file, text):
         digest = hashlib.sha256()
         for source in self.uses(file):
             made = self._object(source, file, text)

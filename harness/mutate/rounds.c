@@ -15,6 +15,7 @@
 #include <linux/bug.h>
 #include <linux/ktime.h>
 #include <linux/notifier.h>
+#include <linux/printk.h>
 #include <linux/reboot.h>
 #include <linux/sort.h>
 #include <linux/timer.h>
@@ -131,6 +132,7 @@ static void dma_mutant_try(unsigned int n, struct round *rounds, unsigned int nr
 	bool reached = false, good;
 	struct round *this;
 
+	console_loglevel = LOGLEVEL_NOTICE;	/* an oops makes it verbose */
 	generic_bug_clear_once();
 	memset(__start_once, 0, __end_once - __start_once);
 	pr_emerg("dma_mutant: %u begins\n", n);

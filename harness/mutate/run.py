@@ -5,6 +5,7 @@ import collections
 import dataclasses
 import fnmatch
 import hashlib
+import itertools
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -81,6 +82,9 @@ class Trying:
                 change.made(self.texts[change.file]))
         name(self.trials, reasons)
         self.kept = trials.Kept(_key())
+        self.memory = objects.Memory(       # tests do not change what is compiled
+            self.kept.path.with_name("objects.json"), trees.git("rev-parse", "base"),
+            *itertools.chain(*self.texts.items()))
         self.same: dict[tuple, Trial] = {}      # by their objects
 
     def on(self, names: Sequence[str]) -> None:
@@ -93,12 +97,13 @@ class Trying:
         packages.need(*packages.for_cells(self._cells(names), self.plan))
         builds = _builds(self.plan, names, "series")
         with fetch.scratch("mutate") as scratch:
-            compilers = [objects.Compiler(build, trees.touched("series"), scratch / name)
-                         for name, build in builds.items()]
+            compilers = [objects.Compiler(build, trees.touched("series"), scratch / name,
+                                          self.memory) for name, build in builds.items()]
             different = [trial for trial in self._compiled(compilers, waiting)
                          if not trial.why]
             booted = set(map(id, different))
             together, alone = self._divided(compilers, different)
+            self.memory.keep()
             # Headers first: what includes them is compiled anew where a number changes.
             together.sort(key=lambda trial: not trial.change.file.endswith(".h"))
         for trial in waiting:
@@ -164,15 +169,15 @@ class Trying:
             self._boot_alone(names, trial, nearest(right, numbered, trial.change), top)
 
     def _in_rounds(self, names, numbered, right, top):
-        """Try in rounds what is `numbered`, where most of it can be noticed first."""
+        """Try in rounds what is `numbered`, first where most is noticed in least time."""
         cells = [boot for boot in right if boot.cell.suites]
         left = {number for number, trial in numbered.items()
                 if trial.fate == trials.SURVIVED}
         while cells:
-            boot = max(cells, key=lambda boot: len(boot.reached & left))
+            boot = max(cells, key=lambda boot: len(boot.reached & left) / boot.seconds)
             cells.remove(boot)
             asked = sorted(boot.reached & left)
-            jobs = packages.jobs([boot.cell])
+            jobs = max(1, packages.jobs([boot.cell]) // boot.cell.cpus)
             with process.pool(jobs) as pool, ui.step(f"{boot.cell.name}: {len(asked)} "
                                                      "mutants in rounds"):
                 for part in [pool.submit(self._part, names, numbered, boot, asked[job::jobs],

@@ -213,9 +213,11 @@ class Objects(Sandbox):
             paths.replace(build / f"d/.{name}.o.cmd", (
                 f"savedcmd_d/{name}.o := gcc -Wp,-MMD,x.d -O2 -I{source}/d -c "
                 f"-o d/{name}.o {source}/d/{name}.c ; objtool x\ndeps := {more}\n").encode())
+        paths.replace(build / ".config", b"")
         made = kernel.Build(mock.Mock(), source, build)
+        self.memory = objects.Memory(self.top / "memory.json")
         self.compiler = objects.Compiler(made, ["d/a.c", "d/b.c", "d/a.h", "d/no.c"],
-                                         self.top / "scratch")
+                                         self.top / "scratch", self.memory)
         self.texts = {name: (source / name).read_text() for name in ("d/a.h", "d/b.c")}
 
     def compare(self, file, old, new):
@@ -256,6 +258,17 @@ class Objects(Sandbox):
         self.assertIsNone(found[4])
         self.assertEqual(len(set(found[:4])), 4)
         self.assertEqual(sorted(asked), sorted([self.texts["d/b.c"], *texts[:3]]))
+
+    def test_memory(self):
+        """The same text is not compiled again; another one is, or with other headers."""
+        memory, made = objects.Memory(self.top / "memory.json", "right"), []
+        for text in ("a", "b", "a", None):
+            self.assertEqual(memory.recall(lambda text=text: made.append(text), str(text)), None)
+        memory.keep()
+        for word in ("right", "wrong"):
+            memory = objects.Memory(self.top / "memory.json", word)
+            memory.recall(lambda word=word: made.append(word), "a")
+        self.assertEqual(made, ["a", "b", None, "wrong"])
 
     def test_compiled(self):
         good, bad = self.texts["d/b.c"], "int b(int x) { return x +; }\n"
