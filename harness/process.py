@@ -149,7 +149,7 @@ def _start(cmd, **popen):
                        ENVIRONMENT) from err
 
 
-def run(cmd, *, cwd=None, env=None, log=None, timeout=None, input=None,
+def run(cmd, *, cwd=None, env=None, log=None, timeout=None, silence=None, input=None,
         check_status=None, what=None):
     """Run `cmd` (a list) in its own process group and wait for it.
 
@@ -158,6 +158,7 @@ def run(cmd, *, cwd=None, env=None, log=None, timeout=None, input=None,
                   of None removes a variable
     log           file to which stdout and stderr are appended
     timeout       seconds
+    silence       seconds without output, after which it is as late as after timeout
     input         text for stdin; without it stdin is empty
     check_status  LabError status for a failure; None lets the caller judge
     what          the words for the command in an error message
@@ -182,7 +183,7 @@ def run(cmd, *, cwd=None, env=None, log=None, timeout=None, input=None,
             stdin.write(input.encode("utf-8", "replace"))
             stdin.seek(0)
         begin = out.tell()
-        status, late = _finish(cmd, timeout, cwd=cwd, env=_environment(env),
+        status, late = _finish(cmd, timeout, silence, cwd=cwd, env=_environment(env),
                                stdin=stdin, stdout=out, stderr=err)
         stdout, stderr = _text(out, begin), "" if log else _text(err)
     if late and check_status is None:
@@ -224,14 +225,14 @@ def _undisturbed():
             signal.raise_signal(number)
 
 
-def _finish(cmd, timeout, **popen):
+def _finish(cmd, timeout, silence, **popen):
     """Start `cmd` and wait for it: (its exit status, whether it took too long). Then,
     as at any exception, its group is ended."""
     child: Any = None
     try:
         with _undisturbed():
             child = _start(cmd, **popen)
-        return child.wait(timeout), False
+        return _wait(child, timeout, silence, popen["stdout"]), False
     except subprocess.TimeoutExpired:
         _kill(child)
         return child.returncode, True
@@ -241,6 +242,21 @@ def _finish(cmd, timeout, **popen):
         raise
     finally:
         _running.discard(child)
+
+
+def _wait(child, timeout, silence, output):
+    """The exit status of `child`; TimeoutExpired if it does not end, or says nothing for
+    `silence` seconds."""
+    end = time.monotonic() + timeout if timeout else None
+    while silence:
+        size = os.fstat(output.fileno()).st_size
+        left = silence if end is None else min(silence, end - time.monotonic())
+        try:
+            return child.wait(left)
+        except subprocess.TimeoutExpired:
+            if left < silence or os.fstat(output.fileno()).st_size == size:
+                raise
+    return child.wait(timeout)
 
 
 def _text(file, begin=0):

@@ -158,16 +158,17 @@ def _speaks(arch, image):
         return "Linux version" in (late.output or "")
 
 
-def boot(cmd, *, timeout, log):
+def boot(cmd, *, timeout, log, silence=None):
     """Run QEMU until it ends; returns the console, which `log` keeps too.
 
-    LabError BOOT if it takes longer than `timeout` seconds, which TIMEOUT_FACTOR in
-    the environment stretches, or if QEMU fails.
+    LabError BOOT if it takes longer than `timeout` seconds or says nothing for `silence`
+    seconds, both of which TIMEOUT_FACTOR in the environment stretches, or if QEMU fails.
     """
     paths.remove(log)
     timeout *= factor()
     try:
-        done = process.run(cmd, log=log, timeout=timeout)
+        done = process.run(cmd, log=log, timeout=timeout,
+                           silence=silence and silence * factor())
     except subprocess.TimeoutExpired:
         raise LabError(f"the boot hung: timed out after {timeout:g} s (on a slow machine "
                        "set TIMEOUT_FACTOR)", BOOT) from None

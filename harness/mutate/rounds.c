@@ -14,6 +14,7 @@
 #include <kunit/test.h>
 #include <linux/bug.h>
 #include <linux/ktime.h>
+#include <linux/math64.h>
 #include <linux/notifier.h>
 #include <linux/printk.h>
 #include <linux/reboot.h>
@@ -21,7 +22,7 @@
 #include <linux/timer.h>
 #include <asm/sections.h>
 
-#define PATIENCE	30	/* seconds for a test case */
+#define PATIENCE	15	/* seconds for a test case */
 
 struct round {
 	struct kunit_suite *suite;
@@ -117,6 +118,8 @@ static unsigned int dma_mutant_prepare(struct kunit_suite * const *suites, size_
 			if (dma_mutant_run(this) != KUNIT_SUCCESS)
 				continue;
 			this->nsecs = ktime_to_ns(ktime_sub(ktime_get(), start));
+			pr_emerg("dma_mutant: %s.%s takes %lld us\n", this->suite->name,
+				 this->test_case->name, div_s64(this->nsecs, NSEC_PER_USEC));
 			for (n = 1; n <= DMA_MUTANTS; n++)
 				if (dma_mutant_reached[n])
 					__set_bit(n, this->reached);

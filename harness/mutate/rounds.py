@@ -10,11 +10,13 @@ from pathlib import Path
 
 from .. import results, soak
 from ..boot import cell as boots
+from ..boot import qemu
 from ..errors import BOOT, LabError
 from . import kernels, trials
 
 _MOST = 100                     # mutants of a boot: the command line is short
 _SECONDS = 5                    # for one of them, on average
+_SILENCE = 30                   # seconds: interrupts are off, or it would say that it hangs
 _ARGS = ["loglevel=5", *(
     f"{module}.random_requests=300" for module in soak.MODULES)]
 _BEGINS = re.compile(rf"{kernels.WORD}: (\d+) begins\r?\n")
@@ -55,15 +57,21 @@ def rounds(boot: trials.Boot, numbers: Sequence[int],
 def _boot(boot, numbers, top):
     """(number, what the kernel said then, whether it came to the end) of each that has
     begun."""
-    cell = dataclasses.replace(
-        boot.cell, timeout=boot.cell.timeout + _SECONDS * len(numbers),
-        args=[*boot.cell.args, *_ARGS, f"{kernels.ROUNDS}={','.join(map(str, numbers))}"])
+    cell = dataclasses.replace(boot.cell, args=[
+        *boot.cell.args, *_ARGS, f"{kernels.ROUNDS}={','.join(map(str, numbers))}"])
     directory = top / f"{cell.name}.rounds{next(_number)}"
-    outcome = boots.boot(cell, boot.build, directory)
-    _, *said = _BEGINS.split(outcome.console)
+    directory.mkdir()
+    console = directory / "console.log"
+    try:
+        qemu.boot(boots.argv(cell, boot.build, directory), log=console, silence=_SILENCE,
+                  timeout=cell.timeout + _SECONDS * len(numbers))
+    except LabError as err:
+        if err.status != BOOT:
+            raise
+    _, *said = _BEGINS.split(console.read_text("utf-8", errors="replace"))
+    shutil.rmtree(directory)
     for number, text in zip(map(int, said[::2]), said[1::2]):
         yield number, text, bool(_ENDS.search(text))
-    shutil.rmtree(directory)
 
 
 def _judge(text, complete):

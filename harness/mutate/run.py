@@ -174,7 +174,7 @@ class Trying:
         left = {number for number, trial in numbered.items()
                 if trial.fate == trials.SURVIVED}
         while cells:
-            boot = max(cells, key=lambda boot: len(boot.reached & left) / boot.seconds)
+            boot = max(cells, key=lambda boot: len(boot.reached & left) / (boot.seconds + 1))
             cells.remove(boot)
             asked = sorted(boot.reached & left)
             jobs = max(1, packages.jobs([boot.cell]) // boot.cell.cpus)

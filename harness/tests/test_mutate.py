@@ -8,7 +8,7 @@ from unittest import mock
 
 from harness import model, paths, process
 from harness.boot import cell as boots
-from harness.boot import kernel
+from harness.boot import kernel, qemu
 from harness.errors import BOOT, FAILED, PASS, USAGE, LabError
 from harness.mutate import judge, kernels, mutants, objects, rounds, trials
 from harness.mutate import run as mutate
@@ -321,14 +321,13 @@ class Rounds(Sandbox):
         """(what comes of each of `numbers`, those that each boot was asked for)."""
         asked, left = [], list(consoles)
 
-        def boot(cell, _build, directory):
-            directory.mkdir()
-            words, = (word[12:] for word in cell.args if word.startswith("dma_mutants="))
-            asked.append(words)
-            return mock.Mock(console=left.pop(0))
+        def boot(words, log, **_):
+            asked.append(next(word[12:] for word in words if word.startswith("dma_mutants=")))
+            log.write_text(left.pop(0))
 
         cell = model.Cell("one", "1", "x86_64", suites="dma*", args=["a"])
-        with mock.patch.object(boots, "boot", boot):
+        with mock.patch.object(qemu, "boot", boot), \
+                mock.patch.object(boots, "argv", lambda cell, *_: cell.args):
             made = trials.Boot(cell, mock.Mock(), {}, 1, set())
             return [*rounds.rounds(made, numbers, self.top)], asked
 

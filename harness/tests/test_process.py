@@ -89,6 +89,17 @@ class Run(Sandbox):
         with self.fails(BUILD, "kernel: took longer than 0.2 s"):
             process.run(["sleep", "60"], timeout=0.2, check_status=BUILD, what="kernel")
 
+    def test_silence(self):
+        """That it talks keeps it alive, but not for longer than it may take."""
+        talks = "for i in 1 2 3 4 5 6; do echo $i; sleep 0.1; done"
+        self.assertEqual(process.run(["sh", "-c", talks], silence=0.4).stdout,
+                         "1\n2\n3\n4\n5\n6\n")
+        for script, limits in ((f"{talks}; sleep 60", {"silence": 0.4}),
+                               (talks, {"silence": 0.4, "timeout": 0.3})):
+            with self.assertRaises(subprocess.TimeoutExpired) as caught:
+                process.run(["sh", "-c", script], **limits)
+            self.assertTrue(caught.exception.output.startswith("1\n2\n"))
+
     def test_a_deaf_group_is_killed(self):
         script = f"trap '' TERM; echo $$ > {self.top}/pids; while :; do sleep 0.1; done"
         with mock.patch.object(process, "_PATIENCE", 0.3):
