@@ -87,13 +87,15 @@ class Hunk:
                     (len("".join(lines[:begin])) + 1, f" if (MUTANT({number})) return {call};"))]
 
     def made(self, text: str) -> str:
-        """`text` of the file, without the hunk, and with as many lines where that can
-        be: a WARN() has the number of its line."""
+        """`text` of the file, without the hunk, and with as many lines, or said to have: a
+        WARN() has the number of its line."""
         lines = text.splitlines(keepends=True)
         before, after = lines[:self.first - 1], lines[self.end - 1:]
-        macro = "".join([*before, self.old]).endswith("\\\n")
         gone = self.new.count("\n") - self.old.count("\n")
-        return "".join([*before, self.old, "\n" * (0 if macro else gone), *after])
+        if "".join([*before, self.old]).endswith("\\\n"):         # in a macro
+            return "".join([*before, self.old, *after])
+        return "".join([*before, self.old, "\n" * gone, *(
+            [f"#line {self.end}\n"] if gone < 0 else []), *after])
 
 
 @dataclass(frozen=True)
@@ -152,11 +154,13 @@ def hunks(base: str, tip: str, file: str) -> list[Hunk]:
     return found
 
 
-def added(commit: str, tip: str, file: str) -> set[int]:
-    """The numbers of the lines that `file` has in `tip` because of `commit`."""
-    said = trees.git("blame", "-s", "-l", "--no-progress", f"{commit}^..{tip}", "--", file)
-    return {number for number, line in enumerate(said.splitlines(), 1)
-            if line.startswith(commit)}
+def commits(base: str, tip: str, file: str) -> dict[int, str]:
+    """{number of a line of `file` in `tip`: the commit since `base` that made it what it
+    is}: not those that were only moved or indented."""
+    said = trees.git("blame", "-s", "-l", "-w", "-M", "--no-progress", f"{base}..{tip}", "--",
+                     file)
+    return {number: line.split()[0] for number, line in enumerate(said.splitlines(), 1)
+            if not line.startswith("^")}
 
 
 def decisions(path: Path, file: str, lines: Iterable[int]) -> list[Mutant]:

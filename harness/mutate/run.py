@@ -68,9 +68,9 @@ class Trying:
         self.trials: list[Trial] = []
         for file in self.files:
             hunks = mutants.hunks("base", "series", file)
-            lines = {line for hunk in hunks for line in range(hunk.first, hunk.end)}
+            lines = {number for number, made in mutants.commits(
+                "base", "series", file).items() if commit in ("", made)}
             if commit:
-                lines &= mutants.added(commit, "series", file)
                 hunks = [hunk for hunk in hunks
                          if not lines.isdisjoint(range(hunk.first, hunk.end))]
             self.trials += [*map(Trial, mutants.decisions(self.source / file, file, lines)),

@@ -184,12 +184,12 @@ class Hunks(Sandbox):
                          [(2, 2, "b\n", "B\n"), (4, 3, "d\n", ""), (5, 6, "", "f\nf\n")])
         text = (self.repo / FILE).read_text()
         self.assertEqual([hunk.made(text) for hunk in found], [
-            "a\nb\nc\ne\nf\nf\n", "a\nB\nc\nd\ne\nf\nf\n", "a\nB\nc\ne\n\n\n"])
+            "a\nb\nc\ne\nf\nf\n", "a\nB\nc\nd\n#line 4\ne\nf\nf\n",
+            "a\nB\nc\ne\n\n\n"])
         macro = mutants.Hunk(FILE, 2, 4, "", "b \\\nc \\\n")
         self.assertEqual(macro.made("#define a \\\nb \\\nc \\\nd\n"), "#define a \\\nd\n")
         self.assertEqual(found[2].name, "hunk undone: f (2 lines)")
-        self.assertEqual([mutants.added(commit, tip, FILE) for commit in (one, tip)],
-                         [{2}, {5, 6}])
+        self.assertEqual(mutants.commits(base, tip, FILE), {2: one, 5: tip, 6: tip})
 
     def test_commit(self):
         """Other files, and the tree that is checked out, stay as they are."""
@@ -401,6 +401,7 @@ class Command(Lab):
                 for letter in letters for at in ["abcdefg".index(letter)]]
         self.enter(mock.patch.object(mutants, "decisions", lambda *_: made))
         self.enter(mock.patch.object(mutants, "hunks", lambda *_: list(hunks)))
+        self.enter(mock.patch.object(mutants, "commits", lambda *_: {1: "1"}))
 
     def compare(self, _compilers, _right, changed):
         return [self.fates.get(text, (text,)) for _, text in changed]
