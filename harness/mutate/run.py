@@ -21,8 +21,8 @@ from .trials import Trial
 
 KERNELS = ("x86_64", "arm64")   # on which all is tried first
 # On which that is tried that nothing has noticed: no dma-debug, no flags in scatterlists,
-# dma_map_ops and devices that are not coherent, arch/sparc, KMSAN.
-OTHERS = ("x86_64-nodebug", "uml", "arm", "sparc64", "x86_64-kmsan")
+# dma_map_ops and devices that are not coherent, arch/sparc, KMSAN, suites as modules.
+OTHERS = ("x86_64-nodebug", "uml", "arm", "sparc64", "x86_64-kmsan", "arm64-modules")
 _REASON = ("file", "name", "why")
 
 
