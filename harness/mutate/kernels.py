@@ -26,10 +26,12 @@ extern unsigned char {WORD}_reached[];
 #line 1
 """
 _ROUNDS = f"""\
+#if IS_BUILTIN(CONFIG_KUNIT)
 	extern bool {WORD}_rounds(struct kunit_suite * const *suites, size_t count);
 
 	if ({WORD}_rounds(suite_set->start, num_suites))
 		return;
+#endif
 """
 
 

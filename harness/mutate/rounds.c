@@ -69,6 +69,7 @@ static int __init dma_mutant_init(void)
 }
 late_initcall(dma_mutant_init);
 
+#if IS_BUILTIN(CONFIG_KUNIT)
 static void dma_mutant_hangs(struct timer_list *unused)
 {
 	pr_emerg("dma_mutant: %u hangs\n", dma_mutant);
@@ -183,3 +184,4 @@ bool dma_mutant_rounds(struct kunit_suite * const *suites, size_t count)
 	kvfree(rounds);
 	return true;
 }
+#endif

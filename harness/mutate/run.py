@@ -170,7 +170,7 @@ class Trying:
 
     def _in_rounds(self, names, numbered, right, top):
         """Try in rounds what is `numbered`, first where most is noticed in least time."""
-        cells = [boot for boot in right if boot.cell.suites]
+        cells = [boot for boot in right if boot.cell.suites and not boot.cell.modules]
         left = {number for number, trial in numbered.items()
                 if trial.fate == trials.SURVIVED}
         while cells:
