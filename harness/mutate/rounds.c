@@ -22,7 +22,7 @@
 #include <linux/timer.h>
 #include <asm/sections.h>
 
-#define PATIENCE	15	/* seconds for a test case */
+#define PATIENCE	10	/* seconds for a test case */
 
 struct round {
 	struct kunit_suite *suite;

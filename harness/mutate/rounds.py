@@ -16,7 +16,7 @@ from . import kernels, trials
 
 _MOST = 100                     # mutants of a boot: the command line is short
 _SECONDS = 5                    # for one of them, on average
-_SILENCE = 30                   # seconds: interrupts are off, or it would say that it hangs
+_SILENCE = 20                   # seconds: interrupts are off, or it would say that it hangs
 _ARGS = ["loglevel=5", *(
     f"{module}.random_requests=300" for module in soak.MODULES)]
 _BEGINS = re.compile(rf"{kernels.WORD}: (\d+) begins\r?\n")
