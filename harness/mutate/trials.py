@@ -72,22 +72,20 @@ class Boot:
 
 
 def right(cells: Sequence[model.Cell], builds: Mapping[str, kernel.Build],
-          top: Path, may_fail: bool = False) -> list[Boot]:
+          top: Path) -> list[Boot]:
     """The Boots of `cells`, fastest first.
 
-    LabError BOOT if one does not pass, unless it `may_fail`: then it is left out.
+    LabError BOOT if one does not pass.
     """
     def made(number, cell):
         outcome = boots.boot(cell, builds[cell.kernel], top / f"{number}.{cell.name}")
-        if not outcome.ok and not may_fail:
+        if not outcome.ok:
             raise LabError(f"{cell.name} does not pass without a mutant: {outcome}", BOOT)
-        return outcome.ok and Boot(cell, builds[cell.kernel],
-                                   results.cases(Path(outcome.directory)),
-                                   outcome.seconds, kernels.reached(outcome))
+        return Boot(cell, builds[cell.kernel], results.cases(Path(outcome.directory)),
+                    outcome.seconds, kernels.reached(outcome))
 
     with process.pool(packages.jobs(cells)) as pool:
-        return sorted(filter(None, pool.map(made, range(len(cells)), cells)),
-                      key=lambda boot: boot.seconds)
+        return sorted(pool.map(made, range(len(cells)), cells), key=lambda boot: boot.seconds)
 
 
 def attempt(trial: Trial, words: Sequence[str], boots_: Iterable[Boot], top: Path) -> None:
@@ -135,7 +133,7 @@ class Kept:
         """Complete `trial`; whether it has been tried on the kernels `names`."""
         found = self.known.get(repr(trial.change))
         if found:
-            trial.fate, trial.cell, trial.cases, trial.twin, on, _, why = found
+            trial.fate, trial.cell, trial.cases, trial.twin, on, why = found
             return set(names) <= set(on) and bool(trial.why or not why)
         return False
 
@@ -144,8 +142,8 @@ class Kept:
         key = repr(trial.change)        # in a function, a name may be that of several
         with self._lock:
             before = self.known.get(key)
-            on = before[4] if before and before[6] == trial.why else []
+            on = before[4] if before and before[5] == trial.why else []
             self.known[key] = [trial.fate, trial.cell, trial.cases, trial.twin,
-                               [*on, *names], trial.name, trial.why]
+                               [*on, *names], trial.why]
             self.path.parent.mkdir(parents=True, exist_ok=True)
             paths.replace(self.path, json.dumps(self.known, indent=1).encode())
