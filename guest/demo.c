@@ -375,6 +375,7 @@ static void run_process(const struct scenario *s, const struct test_case *c,
 			WTERMSIG(status));
 	row->pool_after = pool_used();
 	row->events = trace_refusals(row->reason, sizeof(row->reason));
+	row->listed = trace_failed_list(row->page);
 	row->warns = kmsg_count_warnings();
 	trace_log(row->log, sizeof(row->log));
 	row->pins_after = pins_held();

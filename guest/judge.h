@@ -34,6 +34,8 @@ struct row {
 	int map_errno;
 	int warns;
 	int events;
+	/* The list that failed to map was traced, with the page. */
+	bool listed;
 	bool done;
 	bool mapped;
 	bool bounced;

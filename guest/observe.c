@@ -14,6 +14,10 @@
 #define TRACE_EVENT	"dma_map_refused"
 #define TRACE_ENABLE	TRACE_DIR "/events/dma/" TRACE_EVENT "/enable"
 
+/* What each scatterlist that fails to map causes, refused ones among them. */
+#define LIST_EVENT	"dma_map_sg_err"
+#define LIST_ENABLE	TRACE_DIR "/events/dma/" LIST_EVENT "/enable"
+
 /* What a process causes to be printed, unlike what others do meanwhile. */
 #define LOG_EVENT	"console"
 #define LOG_ENABLE	TRACE_DIR "/events/printk/" LOG_EVENT "/enable"
@@ -135,7 +139,11 @@ int trace_open(void)
 	if (!access(LOG_ENABLE, F_OK) && write_text(LOG_ENABLE, 0, "1"))
 		return -1;
 	have_trace_event = !access(TRACE_ENABLE, F_OK);
-	return have_trace_event ? write_text(TRACE_ENABLE, 0, "1") : 0;
+	if (!have_trace_event)
+		return 0;
+	if (write_text(LIST_ENABLE, 0, "1"))
+		return -1;
+	return write_text(TRACE_ENABLE, 0, "1");
 }
 
 void trace_clear(void)
@@ -147,19 +155,43 @@ void trace_clear(void)
 	write_text(TRACE_DIR "/trace", O_TRUNC, "");
 }
 
-void trace_log(char *first, size_t size)
+/* Returns what the first event of that name says, until the next call, or NULL. */
+static const char *trace_first(const char *event)
 {
-	static const char event[] = ": " LOG_EVENT ": ";
 	static char text[65536];
-	char *line;
+	char *line = text;
+	size_t len = strlen(event);
 
 	if (read_text(TRACE_DIR "/trace", text, sizeof(text)) < 0)
-		return;
-	line = strstr(text, event);
-	if (!line)
-		return;
-	line += strlen(event);
-	snprintf(first, size, "%.*s", (int)strcspn(line, "\n"), line);
+		return NULL;
+	while ((line = strstr(line, event))) {
+		if (line - text >= 2 && !strncmp(line - 2, ": ", 2) &&
+		    !strncmp(line + len, ": ", 2)) {
+			line += len + 2;
+			line[strcspn(line, "\n")] = '\0';
+			return line;
+		}
+		line += len;
+	}
+	return NULL;
+}
+
+void trace_log(char *first, size_t size)
+{
+	const char *line = trace_first(LOG_EVENT);
+
+	if (line)
+		snprintf(first, size, "%s", line);
+}
+
+bool trace_failed_list(unsigned long long phys)
+{
+	const char *line = trace_first(LIST_EVENT);
+	char entries[80];
+
+	snprintf(entries, sizeof(entries), " nents=1 phys_addrs={%#llx} err=%d ",
+		 phys, -EOPNOTSUPP);
+	return line && strstr(line, entries);
 }
 
 int trace_refusals(char *reason, size_t size)

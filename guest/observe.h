@@ -48,6 +48,12 @@ void trace_clear(void);
 /* Copies the first line that the process caused in the kernel log, if any. */
 void trace_log(char *first, size_t size);
 
+/*
+ * Whether the first list that failed to map since trace_clear() is traced as one that
+ * has one entry, at @phys, and was refused.
+ */
+bool trace_failed_list(unsigned long long phys);
+
 /* Counts the refusals since trace_clear() and copies the first one's reason. */
 int trace_refusals(char *reason, size_t size);
 

@@ -52,7 +52,11 @@ ROWS = [
     ("PLAIN", "STALE", STALE, '.log = "x: system is using DMA bounce buffers"', STALE_SAYS),
     ("ATTRIBUTE", "REFUSED", REFUSED, "", REFUSED_SAYS),
     ("ATTRIBUTE", "REFUSED", REFUSED, ".events = -1", REFUSED_SAYS),
-    ("REG_MR", "REFUSED", REFUSED, "", "refused: nothing left behind, the process goes on"),
+    *(("REG_MR", "REFUSED", REFUSED, differs,
+       "refused: nothing left behind, the process goes on")
+      for differs in (".listed = 1", ".events = -1")),
+    ("REG_ODP", "REFUSED", REFUSED, "", "refused: nothing left behind, the process goes on"),
+    ("REG_MR", "REFUSED", REFUSED, "", "no trace event has the list that was refused"),
     # Data is lost where the process was to see it, or the mapping to be refused.
     *(("ATTRIBUTE", expected, STALE, "", "mapped, but the process reads stale data")
       for expected in ("COHERENT", "REFUSED")),
