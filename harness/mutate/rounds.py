@@ -49,8 +49,6 @@ def rounds(boot: trials.Boot, numbers: Sequence[int],
                 yield number, fate, what
             else:
                 again.append(number)
-        if first not in begun:
-            raise LabError(f"{boot.cell.name}: no rounds of test cases", BOOT)
         waiting = [number for number in waiting if number not in begun]
 
 
@@ -69,6 +67,8 @@ def _boot(boot, numbers, top):
         if err.status != BOOT:
             raise
     _, *said = _BEGINS.split(console.read_text("utf-8", errors="replace"))
+    if said[:1] != [str(numbers[0])]:
+        raise LabError(f"{cell.name} tries no mutant: see {console}", BOOT)
     shutil.rmtree(directory)
     for number, text in zip(map(int, said[::2]), said[1::2]):
         yield number, text, bool(_ENDS.search(text))

@@ -359,7 +359,7 @@ class Rounds(Sandbox):
 
     def test_no_rounds(self):
         for console in ("", said(2)):
-            with self.assertRaisesRegex(LabError, "^one: no rounds of test cases$"):
+            with self.assertRaisesRegex(LabError, "^one tries no mutant: see /.*/console.log$"):
                 self.rounds(console)
 
 
