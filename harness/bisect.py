@@ -5,7 +5,7 @@ import dataclasses
 import re
 from typing import Optional
 
-from . import commands, model, packages, results, runner, ui
+from . import commands, model, packages, paths, results, runner, ui
 from .boot import kernel
 from .check import Tally
 from .errors import BUILD, PASS, USAGE, LabError
@@ -15,6 +15,7 @@ from .source import trees
 KERNELS = ("x86_64", "arm64")   # one of each architecture
 
 
+@paths.lock(trees.VISITED)
 def run(names=(), first: int = 1, options: Optional[runner.Options] = None) -> int:
     """Build the kernels `names` after each patch from number `first` on, and boot
     those of their quick cells that have suites. Returns an exit status.

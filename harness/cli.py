@@ -29,19 +29,6 @@ class Parser(argparse.ArgumentParser):
         raise LabError(f"{message}; see {self.prog} --help", USAGE)
 
 
-def _demo(args):
-    return demo.run(args.tree, args.cell, args.beside or "", commands.options(args))
-
-
-def _check(args):
-    return check.run(args.full, args.only or "", args.pin, commands.options(args))
-
-
-def _bisect(args):
-    with paths.lock(trees.VISITED):
-        return bisect.run(args.kernel, args.first, commands.options(args))
-
-
 def _tree(args):
     if args.update:
         trees.newer_stock()
@@ -74,50 +61,11 @@ def _build(args):
     return PASS
 
 
-def _compare(args):
-    return compare.run(args.cell, commands.options(args))
-
-
-def _coverage(_args):
-    return coverage.run()
-
-
-def _report(args):
-    return report.run(args.directory, args.output)
-
-
-def _diagram(_args):
-    return diagram.run()
-
-
-def _mutate(args):
-    with paths.lock(trees.VISITED):
-        return mutate.run(args.patch, commands.options(args))
-
-
-def _mainline(args):
-    with paths.lock(trees.VISITED):
-        return mainline.run(commands.options(args))
-
-
-def _bench(args):
-    return bench.run(args.cell, args.write, commands.options(args))
-
-
-def _send(args):
-    return send.run(args.name, args.really, args.reroll, args.changes, args.fate,
-                    args.abandon)
-
-
 def _soak(args):
     requests = soak.Requests(args.seed, args.requests, args.first)
     if args.first >= args.requests:
         raise LabError(f"--first {args.first}: there are {args.requests} requests", USAGE)
     return soak.run(args.cell, requests, args.minutes, commands.options(args))
-
-
-def _doctor(_args):
-    return doctor.run()
 
 
 def _clean(args: argparse.Namespace) -> int:
@@ -197,37 +145,42 @@ _JSON = _option("--json", action="store_true", help="print the results as JSON")
 
 
 def _commands(add: Callable) -> None:
-    add(_demo, "show on real DMA what the attribute does", _TREE, *_RUN, _REPEAT,
+    options = commands.options
+    add("demo", lambda args: demo.run(args.tree, args.cell, args.beside or "",
+                                      options(args)),
+        "show on real DMA what the attribute does", _TREE, *_RUN, _REPEAT,
         _option("--beside", type=trees.known, metavar="TREE",
                 help="boot this tree as well, for one table"),
         _option("cell", nargs="*", help="default: the quick ones"))
-    add(_check, "run the tests", *_RUN, _REPEAT,
+    add("check", lambda args: check.run(args.full, args.only, args.pin, options(args)),
+        "run the tests", *_RUN, _REPEAT,
         _option("--full", action="store_true", help="all cells of matrix.toml"),
-        _option("--only", metavar="GATE[,GATE]", help=", ".join(check.GATES)),
+        _option("--only", default="", metavar="GATE[,GATE]", help=", ".join(check.GATES)),
         _option("--pin", action="store_true", help="write what passes and skips to "
                 "expected.toml, instead of comparing"))
-    add(_bisect, "build and test after each patch", *_RUN,
+    add("bisect", lambda args: bisect.run(args.kernel, args.first, options(args)),
+        "build and test after each patch", *_RUN,
         _option("kernel", nargs="*", help=f"default: {' '.join(bisect.KERNELS)}"),
         _option("--first", type=int, default=1, metavar="N",
                 help="the patch to begin with (default: %(default)s)"))
-    add(_tree, "make a kernel tree and print its path",
+    add("tree", _tree, "make a kernel tree and print its path",
         _option("name", metavar="TREE", help="stock, base, series, mainline or a topic "
                 "of it, or NAME-suites: ./lab --help"),
         _option("--reset", action="store_true",
                 help="drop own commits and changes, saved under refs/lab/saved/"),
         _option("--update", action="store_true", help="look for a newer point release"))
-    add(_refresh, "write mails from the commits of their tree",
+    add("refresh", _refresh, "write mails from the commits of their tree",
         _option("name", nargs="?", metavar="TREE", default="series",
                 help="base, series or a topic (default: %(default)s)"))
-    add(_build, "build kernels", _TREE,
+    add("build", _build, "build kernels", _TREE,
         _option("kernel", nargs="*", help="default: all"),
         _option("--pack", metavar="DIR", help="put what booting them takes into "
                 "DIR/KERNEL"))
-    add(commands.kunit, "build, boot and run KUnit suites", _TREE, *_RUN, _REPEAT,
+    add("kunit", commands.kunit, "build, boot and run KUnit suites", _TREE, *_RUN, _REPEAT,
         _JSON,
         _option("--filter", metavar="GLOB", help="suites or suite.case to run"),
         _option("cell", nargs="*", help="default: all that have suites"))
-    add(_soak, "make random requests on many kernels, another seed each boot", *_RUN,
+    add("soak", _soak, "make random requests on many kernels, another seed each boot", *_RUN,
         _option("cell", nargs="*", help="default: those with soak in matrix.toml"),
         _option("--requests", type=positive, default=soak.LONG, metavar="N",
                 help="how many, in all boots (default: %(default)s)"),
@@ -237,40 +190,49 @@ def _commands(add: Callable) -> None:
                 help="leave out that many requests of each boot at the beginning"),
         _option("--minutes", type=positive, default=0, metavar="M",
                 help="begin no more after that"))
-    add(_mainline, "test each patch of mainline/, write docs/mainline.md", *_RUN)
-    add(_compare, "run the suites on stock too, write docs/routes.md", *_RUN,
+    add("mainline", lambda args: mainline.run(options(args)),
+        "test each patch of mainline/, write docs/mainline.md", *_RUN)
+    add("compare", lambda args: compare.run(args.cell, options(args)),
+        "run the suites on stock too, write docs/routes.md", *_RUN,
         _option("cell", nargs="*", help="default: all that have suites; only "
                 "that is written"))
-    add(_mutate, "make each decision of the series wrong and see who notices", *_RUN,
+    add("mutate", lambda args: mutate.run(args.patch, options(args)),
+        "make each decision of the series wrong and see who notices", *_RUN,
         _option("patch", nargs="?", type=int, default=0,
                 help="only what this patch adds (default: all, write docs/mutants.md)"))
-    add(_report, "write one page, JUnit, KTAP and JSON of the results of any runs",
+    add("report", lambda args: report.run(args.directory, args.output),
+        "write one page, JUnit, KTAP and JSON of the results of any runs",
         _option("directory", nargs="*", help="default: the newest boot of each cell"),
         _option("--output", metavar="DIR", help="default: report in the cache"))
-    add(_diagram, "draw docs/refused.svg: will my mapping be refused, and why?")
-    add(_coverage, "write docs/coverage.md from the newest results of each cell")
-    add(commands.boot, "build and boot cells", _TREE, *_RUN, _REPEAT, _JSON,
+    add("diagram", lambda _: diagram.run(),
+        "draw docs/refused.svg: will my mapping be refused, and why?")
+    add("coverage", lambda _: coverage.run(),
+        "write docs/coverage.md from the newest results of each cell")
+    add("boot", commands.boot, "build and boot cells", _TREE, *_RUN, _REPEAT, _JSON,
         _option("cell", nargs="+"))
-    add(commands.run, "boot all cells, or a part of them, or what is packed", *_RUN,
+    add("run", commands.run, "boot all cells, or a part of them, or what is packed", *_RUN,
         _REPEAT, _JSON,
         _option("cell", nargs="*", help="default: all but benchmarks"),
         _option("--shard", type=commands.shard, default=(1, 1), metavar="I/N",
                 help="only part I of N, each of whole kernels"),
         _option("--packed", metavar="DIR", help="kernels of ./lab build --pack DIR"),
         _option("--output", metavar="DIR", help="where the results go"))
-    add(ci.ci, "print a pipeline for GitLab: a job a kernel, one a cell, a report",
+    add("ci", ci.ci, "print a pipeline for GitLab: a job a kernel, one a cell, a report",
         _option("cell", nargs="*", help="default: all kernels and cells, no benchmarks"))
-    add(_bench, "count what the series costs, in instructions", *_RUN,
+    add("bench", lambda args: bench.run(args.cell, args.write, options(args)),
+        "count what the series costs, in instructions", *_RUN,
         _option("cell", nargs="*", help="default: all benchmarks"),
         _option("--write", action="store_true", help="write docs/performance.md, too"))
-    add(commands.again, "boot cells of the last run without building", *_RUN, _REPEAT,
+    add("again", commands.again, "boot cells of the last run without building", *_RUN, _REPEAT,
         _JSON,
         _option("cell", nargs="*", help="default: those that failed, else all"),
         _option("--run", metavar="DIR", help="the results of another run"))
-    add(commands.shell, "a shell in the guest of a cell, or -- COMMAND in it", _TREE,
+    add("shell", commands.shell, "a shell in the guest of a cell, or -- COMMAND in it", _TREE,
         _option("cell"),
         _option("--gdb", action="store_true", help="wait for gdb at port 1234"))
-    add(_send, "say what mails of a series would go to whom, or send them",
+    add("send", lambda args: send.run(args.name, args.really, args.reroll, args.changes,
+                                      args.fate, args.abandon),
+        "say what mails of a series would go to whom, or send them",
         _option("name", nargs="?", default="series",
                 help="series, or a topic of mainline/ (default: %(default)s)"),
         _option("--really", action="store_true", help="send them by git send-email"),
@@ -282,10 +244,10 @@ def _commands(add: Callable) -> None:
                 help="what became of a mail that may have gone"),
         _option("--abandon", action="store_true",
                 help="end a version of which some mails went"))
-    add(_doctor, "say what this machine has and lacks")
-    add(_list, "list kernels and cells",
+    add("doctor", lambda _: doctor.run(), "say what this machine has and lacks")
+    add("list", _list, "list kernels and cells",
         _option("--json", action="store_true", help="all of matrix.toml"))
-    add(_clean, "remove what the cache holds",
+    add("clean", _clean, "remove what the cache holds",
         _option("what", choices=("builds", "results", "all"),
                 help="kernels that were built, results of runs, or all: Linux, trees "
                 "and the compiler cache too"))
@@ -300,9 +262,8 @@ def _parser() -> Parser:
     parser.set_defaults(function=None, verbose=False)
     subparsers = parser.add_subparsers(metavar="COMMAND")
 
-    def add(function: Callable, text: str, *options: tuple) -> None:
-        command = subparsers.add_parser(function.__name__.lstrip("_"), help=text,
-                                        description=text)
+    def add(name: str, function: Callable, text: str, *options: tuple) -> None:
+        command = subparsers.add_parser(name, help=text, description=text)
         command.set_defaults(function=function)
         verbose = _option("-v", "--verbose", action="store_true",
                           help="show the commands that are run")

@@ -26,6 +26,7 @@ OTHERS = ("x86_64-nodebug", "uml", "arm", "sparc64", "x86_64-kmsan", "arm64-modu
 _REASON = ("file", "name", "why")
 
 
+@paths.lock(trees.VISITED)
 def run(patch: int = 0, options: Optional[runner.Options] = None) -> int:
     """Try all mutants of the series, or those of patch number `patch`, and write
     docs/mutants.md if it was all; returns an exit status.

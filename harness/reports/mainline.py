@@ -38,6 +38,7 @@ def page() -> Path:
     return paths.ROOT / "docs" / "mainline.md"
 
 
+@paths.lock(trees.VISITED)
 def run(options: Optional[runner.Options] = None) -> int:
     """Build and boot stock and each patch of mainline/, the suites of the series laid
     over; write the page. Returns an exit status.

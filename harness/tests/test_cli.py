@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from unittest import mock
 
-from harness import check, cli, commands, doctor, errors, model, paths, results, ui
+from harness import check, cli, doctor, errors, model, paths, results, ui
 from harness.source import mails, trees
 from harness.errors import (APPLY, BOOT, BUILD, ENVIRONMENT, FAILED, FETCH, PASS,
                             STYLE, USAGE, LabError)
@@ -21,8 +21,9 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 class Usage(Lab):
-    def commands(self):
-        return next(action.choices for action in cli._parser()._actions if action.choices)
+    def commands(self, parser=None):
+        parser = parser or cli._parser()
+        return next(action.choices for action in parser._actions if action.choices)
 
     def test_help(self):
         for argv in [[], *([name] for name in self.commands())]:
@@ -54,12 +55,10 @@ class Usage(Lab):
 
     def parsed(self, line):
         """What the command of `line` gets to see."""
-        word = line.split()[0]
-        module, name = ((commands, word) if hasattr(commands, word) else
-                        (cli, f"_{word}"))
-        with mock.patch.object(module, name, return_value=PASS) as command:
-            command.__name__ = name
-            self.assertEqual(self.lab(*line.split()), (PASS, [], []))
+        words, command, parser = line.split(), mock.Mock(return_value=PASS), cli._parser()
+        self.commands(parser)[words[0]].set_defaults(function=command)
+        with mock.patch.object(cli, "_parser", return_value=parser):
+            self.assertEqual(self.lab(*words), (PASS, [], []))
         return command.call_args.args[0]
 
     def test_options(self):
