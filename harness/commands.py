@@ -13,7 +13,7 @@ from pathlib import Path
 
 from . import model, packages, paths, process, results, runner, ui
 from .boot import cell as boots
-from .boot import guest, kernel, qemu
+from .boot import kernel, qemu
 from .errors import BOOT, PASS, USAGE, LabError
 from .source import trees
 
@@ -137,13 +137,11 @@ def shell(args: argparse.Namespace) -> int:
     build = kernel.build(plan.kernel_of(cell), args.tree)
     cell = dataclasses.replace(cell, suites="", demo="shell",
                                devices=cell.devices or ["edu,dma_mask=0xffffffff"])
-    words = ["kunit.enable=0", "demo=shell"]
     if args.words:                      # the kernel puts it into the environment
         if '"' in " ".join(args.words):
             raise LabError("a command in the guest cannot have double quotes", USAGE)
-        words += ["loglevel=1", f'lab_command="{" ".join(args.words)}"']
-    command = boots.argv(cell, build, build.dir, words,
-                         guest.initramfs(build, "shell"))
+        cell.args = [*cell.args, "loglevel=1", f'lab_command="{" ".join(args.words)}"']
+    command = boots.argv(cell, build, build.dir)
     if args.words:
         return _one_command(cell, command)
     if args.gdb:

@@ -8,7 +8,6 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Optional
 
 from .. import paths, process, results
 from ..errors import BOOT, BUILD, LabError
@@ -56,28 +55,20 @@ def boot(cell: Cell, build: Build, directory: Path) -> results.Outcome:
     return outcome
 
 
-def argv(cell: Cell, build: Build, directory: Path, args: Optional[list] = None,
-         initrd: Optional[Path] = None) -> list:
-    """The argv of QEMU for a boot of `cell`, with what it boots built.
-
-    `args` and `initrd` take the place of the kernel arguments and the archive that
-    make it run its suites, demo or benchmark. What QEMU needs besides is made in
-    `directory`.
-    """
-    if args is None:
-        if cell.demo:
-            args = ["kunit.enable=0", f"demo={cell.demo}"]
-            initrd = guest.initramfs(build, cell.demo)
-        elif cell.bench:
-            args, initrd = [f"kunit.filter_glob={cell.bench}"], guest.witness(build)
-        elif cell.modules:
-            args, initrd = [f"kunit.filter_glob={cell.suites}"], guest.modules(build)
-        else:
-            args = [f"kunit.filter_glob={cell.suites}", "kunit_shutdown=reboot"]
+def argv(cell: Cell, build: Build, directory: Path) -> list:
+    """The argv of QEMU for a boot of `cell`, with what it boots built. What QEMU needs
+    besides is made in `directory`."""
+    initrd = guest.archive(build, cell)
+    if cell.demo:
+        args = ["kunit.enable=0", f"demo={cell.demo}"]
+    else:
+        args = [f"kunit.filter_glob={cell.bench or cell.suites}"]
+    if not initrd:
+        args.append("kunit_shutdown=reboot")
+    args += cell.args
     if not build.kernel.target.qemu:
-        return qemu.program(build.kernel.target, build.image, cell.memory,
-                            [*args, *cell.args])
-    machine, args = qemu.hardware(cell, build, directory), [*args, *cell.args]
+        return qemu.program(build.kernel.target, build.image, cell.memory, args)
+    machine = qemu.hardware(cell, build, directory)
     if cell.xen:
         return qemu.xen_command(xen.hypervisor(), cell.xen, build.image, machine=machine,
                                 args=args, initrd=initrd)

@@ -12,8 +12,9 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Optional
 
-from .. import packages, paths, process, ui
+from .. import model, packages, paths, process, ui
 from ..source import fetch
 from . import kernel
 from ..errors import BUILD
@@ -33,22 +34,22 @@ _BARE = ("-nostdlib", "-static", "-ffreestanding", "-fno-pic", "-O2", "-Wall", "
 _FLASH = 64 << 20               # bytes of a bank of flash memory of QEMU's virt machine
 
 
-def initramfs(built: kernel.Build, demo: str = "") -> Path:
-    """Build what runs in the guest for the kernel `built`; the path of the archive.
+def archive(built: kernel.Build, cell: model.Cell) -> Optional[Path]:
+    """Build what runs in the guest of `cell` on the kernel `built`: its demo, what
+    benchmarks from user space, or what loads suites that are modules. The path of the
+    archive; None for suites that are in the kernel.
 
-    For some a `demo` it also holds programs of Debian's. LabError BUILD if guest/ does
-    not compile, FETCH if the programs cannot be had.
+    For some demos it also holds programs of Debian's. LabError BUILD if guest/ or
+    tools/dma of the kernel does not compile, FETCH if the programs cannot be had.
     """
-    return _archive(built, demo if demo in PROGRAMS else "initramfs", _demo)
-
-
-def witness(built: kernel.Build) -> Path:
-    """Build what benchmarks the kernel `built` from user space; the path of the
-    archive.
-
-    LabError BUILD if guest/ or tools/dma of the kernel does not compile.
-    """
-    return _archive(built, "bench", _witness)
+    if cell.demo:
+        return _archive(built, cell.demo if cell.demo in PROGRAMS else "initramfs", _demo)
+    if cell.bench:
+        return _archive(built, "bench", _witness)
+    if cell.modules:
+        return _archive(built, "suites", _modules,
+                        *([] if built.packed else _suites(built)))
+    return None
 
 
 @dataclass(frozen=True)
@@ -83,15 +84,6 @@ def _flash(built, source, flash):
         _run([f"{target.cross}objcopy", "-O", "binary", program, partial], log)
         os.truncate(partial, _FLASH)
         partial.replace(flash)
-
-
-def modules(built: kernel.Build) -> Path:
-    """Build what loads the suites of the kernel `built`, which are modules; the path of
-    the archive.
-
-    LabError BUILD if guest/ does not compile.
-    """
-    return _archive(built, "suites", _modules, *([] if built.packed else _suites(built)))
 
 
 def _archive(built, name, fill, *made):

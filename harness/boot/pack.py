@@ -36,12 +36,9 @@ def pack(build: Build, cells: Iterable[model.Cell], top: Path) -> Path:
     """
     made = [build.image, *(build.dir / name for name in _FILES)]
     for cell in cells:
-        if cell.demo:
-            made.append(guest.initramfs(build, cell.demo))
-        if cell.bench:
-            made.append(guest.witness(build))
-        if cell.modules:
-            made.append(guest.modules(build))
+        archive = guest.archive(build, cell)
+        if archive:
+            made.append(archive)
         if cell.realm:
             made.append(guest.monitor(build).flash)
     where = _at(build.kernel, build.source.name, top)

@@ -421,8 +421,9 @@ class Guest(Machine):
         self.program("cpio", f'echo "$*" > {self.top}/cpio.args; exec {self.cpio} "$@"')
         self.program("busybox", "")
 
-    def files(self, make=guest.initramfs, **kw):
-        with open(make(self.built, **kw), "rb") as archive:
+    def files(self, **kw):
+        cell = Cell("cell", "", "k", **(kw or {"demo": "plain"}))
+        with open(guest.archive(self.built, cell), "rb") as archive:
             done = subprocess.run([self.cpio, "--quiet", "-t"], stdin=archive, check=True,
                                   stdout=subprocess.PIPE, text=True)
         return done.stdout.split()
@@ -449,7 +450,7 @@ class Guest(Machine):
 
     def test_witness(self):
         """The tool and its header are those of the kernel."""
-        self.assertEqual(self.files(guest.witness),
+        self.assertEqual(self.files(bench="*"),
                          ["bin", "dev", "dma_map_benchmark", "init", "proc", "sys"])
         self.assertEqual((self.built.dir / "guest/include/linux/map_benchmark.h")
                          .read_text(), "/* of this kernel */\n")
@@ -478,11 +479,11 @@ class Guest(Machine):
         paths.replace(self.built.dir / "modules.order", b"a/kunit.o\na/x_kunit.o\na/b.o\n")
         for name in ("kunit", "x_kunit", "b", "old_kunit"):
             paths.replace(self.built.dir / f"a/{name}.ko", b"")
-        self.assertEqual(self.files(guest.modules), [
+        self.assertEqual(self.files(suites="*", modules=True), [
             "bin", "dev", "init", "kunit.ko", "proc", "sys", "x_kunit.ko"])
         paths.replace(self.built.dir / "a/x_kunit.ko", b"new")
         os.utime(self.built.dir / "a/x_kunit.ko", (3e9, 3e9))
-        guest.modules(self.built)
+        self.files(suites="*", modules=True)
         self.assertEqual((self.built.dir / "guest/suites/x_kunit.ko").read_bytes(), b"new")
 
     def test_made_only_when_it_has_to_be(self):

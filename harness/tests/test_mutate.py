@@ -480,7 +480,7 @@ class Command(Lab):
     def test_suites_that_are_modules(self):
         """They are not there yet when KUnit would run them in rounds."""
         (self.root / "matrix.toml").write_text(MATRIX + "modules = true\n")
-        self.enter(mock.patch.object(guest, "modules", lambda _: self.top / "initrd"))
+        self.enter(mock.patch.object(guest, "archive", lambda *_: self.top / "initrd"))
         self.notice({("two", number): ktap("not ok a", "ok b") for number in (1, 2, 3)})
         self.assertEqual(self.mutate()[0], PASS)
         self.assertEqual({next(word for word in " ".join(argv).split() if "cell=" in word)
