@@ -64,7 +64,15 @@ class Outcome:
     @property
     def console(self) -> str:
         """What the kernel said; empty if nothing was booted."""
-        path = Path(self.directory) / "console.log"
+        return self._file("console.log")
+
+    @property
+    def ktap(self) -> str:
+        """What kunit.py takes for KTAP of that."""
+        return self._file("ktap.log")
+
+    def _file(self, name):
+        path = Path(self.directory) / name
         return path.read_text("utf-8", errors="replace") if path.exists() else ""
 
     def fail(self, problem: str, status: int) -> None:
@@ -160,9 +168,8 @@ def judge(outcome: Outcome, error: str = "") -> None:
     Those are the console, the KTAP in it, and results.json of kunit.py. `error` is
     why QEMU did not end by itself, or with an error.
     """
-    directory, console = Path(outcome.directory), outcome.console
-    said = failures((directory / "ktap.log").read_text("utf-8"))
-    for names, status in cases(directory).items():
+    console, said = outcome.console, failures(outcome.ktap)
+    for names, status in cases(outcome).items():
         count = _STATUS.get(status, "failed")
         setattr(outcome, count, getattr(outcome, count) + 1)
         if count == "failed":
@@ -188,7 +195,7 @@ def complaint(console: str) -> str:
     return (line[1] if "cut here" in line[0] and len(line) > 1 else line[0]).strip()
 
 
-def cases(directory: Path) -> dict:
+def cases(outcome: Outcome) -> dict:
     """{names of suite, case and parameter: PASS, FAIL, SKIP or ERROR} of a boot, as
     kunit.py says; empty if it got nothing to read. Of what ran twice, the worst."""
     def walk(group, names):
@@ -197,7 +204,7 @@ def cases(directory: Path) -> dict:
         for sub in group.get("sub_groups", []):
             yield from walk(sub, (*names, sub["name"]))
 
-    report = directory / "results.json"
+    report = Path(outcome.directory) / "results.json"
     found = walk(json.loads(report.read_text("utf-8")), ()) if report.exists() else ()
     return dict(sorted(found, key=lambda case: _ORDER.get(case[1], len(_ORDER))))
 

@@ -7,7 +7,6 @@ look as good as before.
 
 import json
 from collections import Counter
-from pathlib import Path
 
 from .. import paths, results, toml
 from ..results import Outcome
@@ -27,7 +26,7 @@ def counts(outcome: Outcome) -> tuple[dict, int]:
     """({'suite.case': how many passed}, how many skipped) of a boot."""
     passed: Counter = Counter()
     skipped = 0
-    for names, status in results.cases(Path(outcome.directory)).items():
+    for names, status in results.cases(outcome).items():
         passed[".".join(names[:2])] += status == "PASS"
         skipped += status == "SKIP"
     return {name: number for name, number in passed.items() if number}, skipped

@@ -81,8 +81,8 @@ def right(cells: Sequence[model.Cell], builds: Mapping[str, kernel.Build],
         outcome = boots.boot(cell, builds[cell.kernel], top / f"{number}.{cell.name}")
         if not outcome.ok:
             raise LabError(f"{cell.name} does not pass without a mutant: {outcome}", BOOT)
-        return Boot(cell, builds[cell.kernel], results.cases(Path(outcome.directory)),
-                    outcome.seconds, kernels.reached(outcome))
+        return Boot(cell, builds[cell.kernel], results.cases(outcome), outcome.seconds,
+                    kernels.reached(outcome))
 
     with process.pool(packages.jobs(cells)) as pool:
         return sorted(pool.map(made, range(len(cells)), cells), key=lambda boot: boot.seconds)
@@ -110,7 +110,7 @@ def _once(cell, build, top):
     """The Outcome of a boot, and the cases that it had; its files are not kept."""
     directory = top / f"{cell.name}.{next(_number)}"
     outcome = boots.boot(cell, build, directory)
-    cases = results.cases(directory)
+    cases = results.cases(outcome)
     shutil.rmtree(directory)
     return outcome, cases
 

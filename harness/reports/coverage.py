@@ -10,7 +10,6 @@ import re
 import string
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from .. import model, paths, results, toml, ui
 from ..errors import FAILED, PASS
@@ -113,8 +112,7 @@ def read(plan: model.Matrix, outcomes: list[results.Outcome]) -> Seen:
     seen: Seen = {}
     for outcome in outcomes:
         cell = plan.cells[outcome.cell]
-        log = (Path(outcome.directory) / "ktap.log").read_text("utf-8")
-        for by, call, answer in answers(log.splitlines()):
+        for by, call, answer in answers(outcome.ktap.splitlines()):
             place = (_route(by, cell, plan), call, answer)
             if cell.name not in seen.setdefault(place, []):
                 seen[place].append(cell.name)

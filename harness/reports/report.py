@@ -74,13 +74,8 @@ def gather(directories: Iterable[Path]) -> list[Boot]:
         for outcome in results.outcomes(directory):
             if outcome.tree in _TREES:
                 found[outcome.cell, outcome.tree] = outcome
-    boots = []
-    for key in sorted(found):
-        directory = Path(found[key].directory)
-        log = directory / "ktap.log"
-        boots.append(Boot(found[key], results.cases(directory), list(results.ktap(
-            log.read_text("utf-8") if log.exists() else ""))))
-    return boots
+    return [Boot(outcome, results.cases(outcome), list(results.ktap(outcome.ktap)))
+            for _, outcome in sorted(found.items())]
 
 
 def total(outcomes: Sequence[results.Outcome]) -> str:
@@ -116,8 +111,7 @@ def ktap(boots: Sequence[Boot]) -> str:
     """One KTAP in which each boot is a test."""
     lines = ["KTAP version 1", f"1..{len(boots)}"]
     for number, boot in enumerate(boots, 1):
-        log = Path(boot.outcome.directory) / "ktap.log"
-        said = log.read_text("utf-8").splitlines() if log.exists() else []
+        said = boot.outcome.ktap.splitlines()
         begin = next((at for at, line in enumerate(said) if line.startswith("KTAP")),
                      len(said))
         lines += [f"    {line}" for line in said[begin:]]

@@ -10,7 +10,6 @@ import re
 import string
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Dict, Tuple
 
 from .. import model, paths, results, toml
@@ -88,8 +87,7 @@ def read(outcome: results.Outcome) -> Boot:
     parameter are those of the case.
     """
     boot = Boot(problem=outcome.problem, counts=str(outcome).partition(":")[0])
-    log = Path(outcome.directory) / "ktap.log"
-    for case in results.ktap(log.read_text("utf-8") if log.exists() else ""):
+    for case in results.ktap(outcome.ktap):
         suite, name, parameter = (*case.names, "")[:3]
         boot.results.setdefault((suite, name), {})[parameter] = _result(case)
     return boot
