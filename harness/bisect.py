@@ -3,7 +3,7 @@
 
 import dataclasses
 import re
-from typing import Optional
+from typing import Sequence
 
 from . import commands, model, packages, paths, results, runner, ui
 from .boot import kernel
@@ -16,14 +16,14 @@ KERNELS = ("x86_64", "arm64")   # one of each architecture
 
 
 @paths.lock(trees.VISITED)
-def run(names=(), first: int = 1, options: Optional[runner.Options] = None) -> int:
+def run(names: Sequence[str], first: int, options: runner.Options) -> int:
     """Build the kernels `names` after each patch from number `first` on, and boot
     those of their quick cells that have suites. Returns an exit status.
 
     LabError USAGE for a kernel or a number that does not exist; what is not the
     fault of a patch is raised.
     """
-    plan, options = model.load(), options or runner.Options()
+    plan = model.load()
     for name in names:
         if name not in plan.kernels:
             raise LabError(f"no kernel {name!r}: ./lab list shows them", USAGE)

@@ -79,7 +79,7 @@ def build(plan: model.Matrix, names: Iterable[str], tree: str,
     return built
 
 
-def run(plan: model.Matrix, jobs: Iterable[Job], options: Optional[Options] = None,
+def run(plan: model.Matrix, jobs: Iterable[Job], options: Options,
         directory: Optional[Path] = None) -> Iterator[results.Outcome]:
     """Build what `jobs` boot and boot them; yields their Outcomes in this order.
 
@@ -88,7 +88,7 @@ def run(plan: model.Matrix, jobs: Iterable[Job], options: Optional[Options] = No
     options.keep_going unset, the LabError that says so. Interrupted or not wanted any
     more, it leaves no process behind.
     """
-    options, jobs = options or Options(), list(jobs)
+    jobs = list(jobs)
     if options.dry_run:
         for job in jobs:
             ui.say(f"would boot {job.name}: kernel {job.cell.kernel} from {job.tree}")

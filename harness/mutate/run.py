@@ -9,7 +9,7 @@ import itertools
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Optional, Union
+from typing import Union
 
 from .. import model, packages, paths, process, results, runner, toml, ui
 from ..boot import kernel
@@ -27,7 +27,7 @@ _REASON = ("file", "name", "why")
 
 
 @paths.lock(trees.VISITED)
-def run(patch: int = 0, options: Optional[runner.Options] = None) -> int:
+def run(patch: int, options: runner.Options) -> int:
     """Try all mutants of the series, or those of patch number `patch`, and write
     docs/mutants.md if it was all; returns an exit status.
 
@@ -35,7 +35,7 @@ def run(patch: int = 0, options: Optional[runner.Options] = None) -> int:
     LabError USAGE for a patch that does not exist; what is not the fault of a mutant is
     raised. What was tried before on the same series is not tried again.
     """
-    plan, options = model.load(), options or runner.Options()
+    plan = model.load()
     source = trees.tree("series")
     if trees.dirty("series"):
         raise LabError(f"{source} has changes that are not committed", USAGE)

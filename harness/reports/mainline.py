@@ -39,7 +39,7 @@ def page() -> Path:
 
 
 @paths.lock(trees.VISITED)
-def run(options: Optional[runner.Options] = None) -> int:
+def run(options: runner.Options) -> int:
     """Build and boot stock and each patch of mainline/, the suites of the series laid
     over; write the page. Returns an exit status.
 
@@ -47,7 +47,7 @@ def run(options: Optional[runner.Options] = None) -> int:
     sparse has more to say after it; LabError for what is not the fault of a patch. What
     was booted before is not booted again.
     """
-    plan, options = model.load(), options or runner.Options()
+    plan = model.load()
     cells = [dataclasses.replace(cell, args=[*cell.args, _FAST])
              for cell in plan.cells.values() if cell.suites and plan.kernel_of(cell).compare]
     topics = model.topics()
