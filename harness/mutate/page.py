@@ -30,16 +30,8 @@ def write(made: Sequence[Trial], kernels: Sequence[str]) -> bool:
 def _table(made):
     rows = [("line", "change", "what came of it", "who noticed")]
     for trial in made:
-        who = trial.why or (f"as {_code(trial.twin.partition(': ')[2])}" if trial.twin else
-                            f"{trial.cell}: {_names(trial.cases)}" if trial.cell else "")
-        rows.append((str(trial.change.line), _code(trial.words), trial.fate, who))
+        more = f" and {len(trial.cases) - 1} more" if trial.cases[1:] else ""
+        who = trial.why or (f"as `{trial.twin.partition(': ')[2]}`" if trial.twin else
+                            f"{trial.cell}: {trial.cases[0]}{more}" if trial.cell else "")
+        rows.append((str(trial.change.line), f"`{trial.words}`", trial.fate, who))
     return tables.markdown(rows)
-
-
-def _code(words):
-    return f"`{words.replace('|', chr(92) + '|')}`"
-
-
-def _names(cases):
-    more = f" and {len(cases) - 1} more" if cases[1:] else ""
-    return cases[0].replace("|", "\\|") + more

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Dict, Tuple
 
 from .. import model, paths, results, toml
+from . import tables
 
 REFUSED = "refused cleanly"
 MAPPED = "mapped as before"
@@ -23,7 +24,6 @@ WITHOUT = "without"
 
 _TEMPLATE = paths.ROOT / "docs" / "routes.md.in"
 _HEAD = ("test", "request", "boots", "stock", "series")
-_PIPE = r"\|"
 _UNTESTED = ("route", "stock", "series", "why")
 # Fields of struct dma_route (include/kunit/dma.h), in the order in which a row names
 # them: (field, what a kernel does that counts more of it, or none where others do).
@@ -266,5 +266,5 @@ def page(plan: model.Matrix, boots: Boots, source: str) -> str:
 
 
 def _table(head, lines):
-    return "\n".join(f"| {' | '.join(word.replace('|', _PIPE) for word in words)} |"
-                     for words in (head, ["---"] * len(head), *lines))
+    return "\n".join(f"| {' | '.join(words)} |" for words in
+                     tables.escaped([head, ["---"] * len(head), *lines]))

@@ -14,11 +14,17 @@ def text(rows):
 
 def markdown(rows):
     """The table for a document."""
+    rows = escaped(rows)
     widths, words = _columns(rows)
     lines = [f"| {' | '.join(row)} |" for row in words]
     lines.insert(1, "|" + "|".join("-" * (width + 1) + (":" if _right(column) else "-")
                                    for width, column in zip(widths, zip(*rows))) + "|")
     return "\n".join(lines)
+
+
+def escaped(rows):
+    """The same as words for a document, in which | ends a column."""
+    return [[str(word).replace("|", "\\|") for word in row] for row in rows]
 
 
 def parse(document):
