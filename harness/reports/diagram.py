@@ -14,9 +14,6 @@ from . import routes, tables
 SOURCE, PICTURE = (paths.ROOT / "docs" / name for name in ("refused.dot", "refused.svg"))
 TABLE, SQUARES = (paths.ROOT / "docs" / name for name in ("routes.md", "routes.svg"))
 _RENDER = Path(__file__).with_name("render.py")
-# The beginning of the names of its questions, for each implementation of the DMA API.
-ROUTES = {"direct_": "dma-direct", "iommu_": "dma-iommu", "xen_": "xen-swiotlb",
-          "ops_": "dma_map_ops"}
 
 
 def run() -> int:
@@ -47,9 +44,3 @@ def squares() -> list[tuple[str, list[bool]]]:
                               for row in table["rows"][1:]])
             for table in tables.parse(TABLE.read_text("utf-8"))
             if table["rows"][0][:2] == ["test", "request"]]
-
-
-def exits() -> set[tuple[str, str]]:
-    """{(implementation, reason)} of the refusals that the picture shows."""
-    return {(ROUTES[lane], reason) for lane, reason in re.findall(
-        r"^\s*([a-z]+_)\w+ -> ([A-Z_]+)\b", SOURCE.read_text("utf-8"), re.M)}

@@ -17,7 +17,7 @@ matplotlib.use("svg")
 from matplotlib import pyplot       # noqa: E402  pylint: disable=wrong-import-position
 
 # Of Okabe and Ito, which a colour-blind reader tells apart, in the light and the dark.
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#999999"
+BLUE, ORANGE = "#0072b2", "#d55e00"
 WIDTH = 7.2                     # inches, of 72 points
 
 
