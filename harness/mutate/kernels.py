@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Union
 
 from .. import results
-from ..source import trees
 from .mutants import Hunk, Mutant, all_in_one
 
 WORD = "dma_mutant"             # the kernel argument; 0, or none: no mutant
@@ -47,11 +46,6 @@ def texts(source: Path, numbered: Mapping[int, Union[Mutant, Hunk]]) -> dict[str
                      + Path(__file__).with_name("rounds.c").read_text("utf-8"))
     found[_KUNIT] = (source / _KUNIT).read_text("utf-8").replace(_RUNS, _ROUNDS + _RUNS)
     return found
-
-
-def commit(parent: str, changed: dict[str, str]) -> str:
-    """A commit on `parent` in which the files `changed` have these texts."""
-    return trees.edited(parent, changed, "mutants\n")
 
 
 def reached(outcome: results.Outcome) -> set[int]:

@@ -156,8 +156,7 @@ class Trying:
         """Boot the kernel that `together` make up, as each of them, and one for each of
         `alone`."""
         numbered = dict(enumerate(together, 1))
-        everything = kernels.commit("series", kernels.texts(self.source, _numbered(together)))
-        trees.visit(everything)
+        _visit(kernels.texts(self.source, _numbered(together)))
         top = results.new_run()
         right = trials.right(self._cells(names), _builds(self.plan, names, trees.VISITED),
                              top / "right")
@@ -199,8 +198,7 @@ class Trying:
     def _boot_alone(self, names, trial, right, top):
         """Boot kernels of `trial`'s own, as many of `names` as it takes."""
         change = trial.change
-        trees.visit(kernels.commit("series", {
-            change.file: change.made(self.texts[change.file])}))
+        _visit({change.file: change.made(self.texts[change.file])})
         for name in names:
             boots = [boot for boot in right if boot.cell.kernel == name]
             if not boots or trial.fate != trials.SURVIVED:
@@ -247,6 +245,11 @@ def _key():
                  *sorted((paths.ROOT / "guest").rglob("*.[chS]"))):
         key.update(path.read_bytes() if path.is_file() else b"")
     return key.hexdigest()[:16]
+
+
+def _visit(texts):
+    """Move the visited tree to the series in which files have these `texts`."""
+    trees.visit(trees.edited("series", texts, "mutants\n"))
 
 
 def _numbered(chosen):

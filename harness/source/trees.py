@@ -266,33 +266,28 @@ def _with_suites(commit):
     To a tree without the series that adds the bare minimum for them to compile: what
     makes kbuild find their directories, and base/compat.h for what it does not declare.
     """
-    tested, index = update(TESTED.name), paths.trees() / "suites.index"
-    env = {"GIT_INDEX_FILE": index}
-    git("read-tree", commit, env=env)
-    git("rm", "-r", "--quiet", "--force", "--cached", "--ignore-unmatch", "--",
-        *_SUITE_PATHS, env=env)
-    git("update-index", "--index-info", env=env,
-        input=git("ls-tree", "-r", tested, "--", *_SUITE_PATHS) + "\n")
-    return _commit(commit, _compat(commit, tested), "the suites of the series\n", index)
+    tested = update(TESTED.name)
+    return edited(commit, _compat(commit, tested), "the suites of the series\n", tested)
 
 
-def edited(commit: str, texts: "dict[str, str]", message: str) -> str:
-    """A commit on `commit` in which the files `texts` have these."""
-    index = paths.trees() / "edited.index"
-    git("read-tree", commit, env={"GIT_INDEX_FILE": index})
-    return _commit(commit, texts, message, index)
-
-
-def _commit(parent, texts, message, index):
-    """A commit on `parent` of what is in `index`, with these files; removes that."""
-    env = {"GIT_INDEX_FILE": index}
-    for path, text in texts.items():
-        blob = git("hash-object", "-w", "--stdin", input=text)
-        git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", env=env)
-    made = git("commit-tree", git("write-tree", env=env), "-p", parent, input=message,
-               env=_DATES)
-    paths.remove(index)
-    return made
+def edited(parent: str, texts: "dict[str, str]", message: str, tested: str = "") -> str:
+    """A commit on `parent` in which the files `texts` have these, and the suites are
+    those of the commit `tested`, if it is given."""
+    with paths.lock("trees"):
+        index = paths.trees() / "edited.index"
+        env = {"GIT_INDEX_FILE": index}
+        git("read-tree", parent, env=env)
+        if tested:
+            git("rm", "-r", "--quiet", "--force", "--cached", "--ignore-unmatch", "--",
+                *_SUITE_PATHS, env=env)
+            git("update-index", "--index-info", env=env,
+                input=git("ls-tree", "-r", tested, "--", *_SUITE_PATHS) + "\n")
+        for path, text in texts.items():
+            blob = git("hash-object", "-w", "--stdin", input=text)
+            git("update-index", "--add", "--cacheinfo", f"100644,{blob},{path}", env=env)
+        content = git("write-tree", env=env)
+        paths.remove(index)
+        return git("commit-tree", content, "-p", parent, input=message, env=_DATES)
 
 
 def _compat(commit, tested):

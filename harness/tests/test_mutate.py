@@ -10,7 +10,7 @@ from harness import model, paths, process
 from harness.boot import cell as boots
 from harness.boot import guest, kernel, qemu
 from harness.errors import BOOT, FAILED, PASS, USAGE, LabError
-from harness.mutate import judge, kernels, mutants, objects, rounds, trials
+from harness.mutate import judge, mutants, objects, rounds, trials
 from harness.mutate import run as mutate
 from harness.source import trees
 from harness.tests import Sandbox
@@ -193,7 +193,7 @@ class Hunks(Sandbox):
 
     def test_commit(self):
         """Other files, and the tree that is checked out, stay as they are."""
-        made = kernels.commit(self.commits[-1], {FILE: "new\n"})
+        made = trees.edited(self.commits[-1], {FILE: "new\n"}, "mutants\n")
         self.assertEqual(self.git("diff", "--name-only", self.commits[-1], made), FILE)
         self.assertEqual(self.git("show", f"{made}:{FILE}"), "new")
         self.assertEqual(self.git("status", "--porcelain"), "")
@@ -382,7 +382,7 @@ class Command(Lab):
         self.enter(mock.patch.object(trees, "commits", lambda *_: [("1", "only")]))
         self.enter(mock.patch.object(mutants, "files", lambda *_: [FILE]))
         self.enter(mock.patch.object(trees, "visit", self.visit))
-        self.enter(mock.patch.object(kernels, "commit", lambda _, changed: changed))
+        self.enter(mock.patch.object(trees, "edited", lambda _, changed, __: changed))
         self.enter(mock.patch.object(objects, "compare", self.compare))
         self.enter(mock.patch.object(objects, "compiled", lambda _, texts: [True] * len(texts)))
         self.enter(mock.patch.object(judge, "tried", lambda _: []))
