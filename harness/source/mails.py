@@ -63,7 +63,9 @@ def _written(series):
     """The mails as they have to be, in a scratch directory: all their paths, the
     names of those that differ from the present ones, and of those too many."""
     with tempfile.TemporaryDirectory(dir=paths.trees(), prefix="mails.") as scratch:
-        new = _format(series, Path(scratch))
+        dates = trees.git("log", "--format=%aI", series.span).splitlines()
+        new = _format(series.span, _cover(series) if len(dates) > 1 else (), Path(scratch),
+                      {"GIT_COMMITTER_DATE": max(dates, default="")})
         old = {path.name: path.read_bytes() for path in series.letters()}
         changed = [path.name for path in new if old.get(path.name) != path.read_bytes()]
         yield new, changed, sorted(set(old) - {path.name for path in new})
@@ -136,18 +138,16 @@ def _cover(series):
     return subject or series.title, text.strip("\n") or BODY
 
 
-def _format(series, scratch):
-    """Write the mails of a series into `scratch`; their paths, in order."""
-    dates = trees.git("log", "--format=%aI", series.span).splitlines()
-    config: tuple = ()
-    options: tuple = _FORMAT
-    if len(dates) > 1:
-        config = "-c", f"branch.{series.name}.description=%s\n\n%s\n" % _cover(series)
-        options += _COVER
-    trees.git(*config, "format-patch", "--quiet", *options, "--output-directory", scratch,
-              series.span, env={"GIT_COMMITTER_DATE": max(dates, default="")},
+def _format(span, cover, directory, env, options=()):
+    """Write the commits `span` into `directory` as mails, the first of them a cover
+    letter with the lines `cover` if there are any; their paths, in order."""
+    branch = span.partition("..")[2]            # format-patch asks for its description
+    words = [*_FORMAT, *(_COVER if cover else ()), *options]
+    description = "\n\n".join(filter(None, cover))
+    trees.git("-c", f"branch.{branch}.description={description}\n", "format-patch",
+              "--quiet", *words, "--output-directory", directory, span, env=env,
               what="git format-patch")
-    return sorted(scratch.iterdir())
+    return sorted(directory.iterdir())
 
 
 def write_known() -> bool:
@@ -182,19 +182,15 @@ def write(series: model.Series, head: str, directory: Path, changes: str,
           options: "list[str]", env: "dict[str, str]") -> None:
     """Write the commits from a series' parent to `head` into `directory` as mails to be
     sent; `changes` go below the text of the cover letter, or of a single patch."""
-    branch = f"lab-send-{series.name}"          # format-patch asks for its description
-    words: list = ["format-patch", "--quiet", *_FORMAT, *options, "-o", directory]
+    branch = f"lab-send-{series.name}"
     cover = (series.path / model.COVER).exists()
-    if cover:
-        text = "\n\n".join(filter(None, (*_cover(series), changes)))
-        words = ["-c", f"branch.{branch}.description={text}\n", *words, *_COVER]
     try:
         trees.git("update-ref", f"refs/heads/{branch}", head)
-        trees.git(*words, f"{series.parent}..{branch}", env=env,
-                  what="git format-patch")
+        first, *_ = _format(f"{series.parent}..{branch}",
+                            (*_cover(series), changes) if cover else (), directory, env,
+                            options)
     finally:
         trees.git("update-ref", "-d", f"refs/heads/{branch}", check_status=None)
     if changes and not cover:
-        first = min(directory.iterdir())
         head, mark, rest = first.read_text(encoding="utf-8").partition("\n---\n")
         paths.replace(first, f"{head}{mark}{changes}\n\n{rest}".encode())
