@@ -107,12 +107,13 @@ def guard(path: Name) -> Iterator[None]:
         raise
 
 
-def replace(path: Name, data: bytes) -> bool:
-    """Make the file `path` hold the bytes `data`, atomically.
+def replace(path: Name, content: Union[str, bytes]) -> bool:
+    """Make the file `path` hold `content`, text as UTF-8, atomically.
 
     Returns False, and leaves the file and its times alone, if it already did.
     """
     path = Path(path)
+    data = content.encode() if isinstance(content, str) else content
     with guard(path):
         with contextlib.suppress(FileNotFoundError):
             if path.read_bytes() == data:

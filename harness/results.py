@@ -154,11 +154,10 @@ def latest() -> list[Outcome]:
 def save(outcome: Outcome, command: Sequence = ()) -> None:
     """Keep `outcome` in its directory, and the argv that repeats the boot as a script."""
     directory = Path(outcome.directory)
-    paths.replace(directory / "outcome.json",
-                  (json.dumps(asdict(outcome), indent=1) + "\n").encode())
+    paths.replace(directory / "outcome.json", json.dumps(asdict(outcome), indent=1) + "\n")
     if command:
         line = shlex.join(map(str, command))
-        paths.replace(directory / "command", f"#!/bin/sh\nexec {line}\n".encode())
+        paths.replace(directory / "command", f"#!/bin/sh\nexec {line}\n")
         (directory / "command").chmod(0o755)
 
 

@@ -99,7 +99,7 @@ def _parse(build: Build, directory: Path) -> None:
                             f"--junit={directory / 'junit.xml'}", console),
                 log=directory / "kunit.log")
     ktap = process.run(build.kunit("parse", "--raw_output=kunit", console)).stdout
-    paths.replace(directory / "ktap.log", ktap.encode())
+    paths.replace(directory / "ktap.log", ktap)
 
 
 def _decode(build: Build, directory: Path) -> None:

@@ -160,7 +160,7 @@ def _with_known_suites(made):
         if unknown:
             text = re.sub(rf"^CONFIG_({'|'.join(unknown)})=.*\n", "", text, flags=re.M)
             config = made.dir / "fragments" / config.name
-            paths.replace(config, text.encode())
+            paths.replace(config, text)
         yield config
 
 

@@ -120,7 +120,7 @@ def accelerator(arch, image):
         if not answer:
             with ui.step("try whether KVM boots Linux here"):
                 answer = "kvm" if _speaks(arch, image) else "tcg"
-            paths.replace(_answers(), json.dumps({_host(arch): answer}).encode())
+            paths.replace(_answers(), json.dumps({_host(arch): answer}))
             if answer == "tcg":
                 ui.note("/dev/kvm is there but does not boot Linux: using TCG")
         return answer

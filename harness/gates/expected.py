@@ -78,4 +78,4 @@ def pin(outcomes: list[Outcome]) -> bool:
         lines += [f'"{name}" = {{ {passing} }}'] * bool(passing)
     lines += ["", "[unknown]", *(f'"{name}" = {json.dumps(cells)}'
                                  for name, cells in sorted(unknown.items()) if cells)]
-    return paths.replace(_path(), ("\n".join(lines) + "\n").encode())
+    return paths.replace(_path(), "\n".join(lines) + "\n")

@@ -44,7 +44,7 @@ class Memory:
     def keep(self) -> None:
         """Write the file."""
         with self._lock:
-            paths.replace(self.path, json.dumps(self.known, indent=0).encode())
+            paths.replace(self.path, json.dumps(self.known, indent=0))
 
 
 class Compiler:

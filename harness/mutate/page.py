@@ -24,7 +24,7 @@ def write(made: Sequence[Trial], kernels: Sequence[str]) -> bool:
         kernels=", ".join(kernels), counts=tables.markdown(rows), files="\n\n".join(
         f"## {file}\n\n{_table([trial for trial in made if trial.change.file == file])}"
         for file in files))
-    return paths.replace(paths.ROOT / "docs/mutants.md", text.encode())
+    return paths.replace(paths.ROOT / "docs/mutants.md", text)
 
 
 def _table(made):

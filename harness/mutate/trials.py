@@ -146,4 +146,4 @@ class Kept:
             self.known[key] = [trial.fate, trial.cell, trial.cases, trial.twin,
                                [*on, *names], trial.why]
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            paths.replace(self.path, json.dumps(self.known, indent=1).encode())
+            paths.replace(self.path, json.dumps(self.known, indent=1))

@@ -146,8 +146,7 @@ def run(patterns: Sequence[str], write: bool, options: runner.Options) -> int:
         _measure(cell, plan.kernel_of(cell), directory,
                  [outcome for outcome in outcomes if outcome.cell == cell.name])
         for cell in chosen]}
-    paths.replace(directory / "figures.json",
-                  (json.dumps(found, indent=1) + "\n").encode())
+    paths.replace(directory / "figures.json", json.dumps(found, indent=1) + "\n")
     _print(found["arches"])
     ui.note(f"results: {directory}")
     return _conclude(found, write)
@@ -157,7 +156,7 @@ def _conclude(found, write):
     """Say what is not as it has to be, and write the page if all is; an exit status."""
     problems = figures.problems(found)
     if write and not problems:
-        paths.replace(paths.ROOT / DOCUMENT, figures.document(found).encode())
+        paths.replace(paths.ROOT / DOCUMENT, figures.document(found))
     elif write:
         ui.note(f"{DOCUMENT} is left as it was")
     for problem in problems:

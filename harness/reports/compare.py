@@ -47,7 +47,7 @@ def run(patterns: Sequence[str], options: runner.Options) -> int:
     if broken or patterns:
         end = "not written" if broken else "not written: this is not all of it"
     else:
-        end = "written" if paths.replace(page(), text.encode()) else "as it was"
+        end = "written" if paths.replace(page(), text) else "as it was"
     ui.conclusion(f"compare: {len(rows)} rows, stock differs in "
                   f"{sum(row.stock != routes.SAME for row in rows)}, the series is wrong "
                   f"in {len(wrong)}; docs/routes.md {end}")

@@ -61,7 +61,7 @@ def run() -> int:
     text, wrong = report(plan, outcomes)
     for line in wrong:
         ui.say(line)
-    written = paths.replace(_page(), text.encode())
+    written = paths.replace(_page(), text)
     ui.conclusion(f"coverage: {len(wrong)} mistakes; docs/coverage.md "
                   f"{'written' if written else 'as it was'}")
     return FAILED if wrong else PASS

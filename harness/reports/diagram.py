@@ -24,7 +24,7 @@ def run() -> int:
             (TABLE, SQUARES, [PYTHON, _RENDER], json.dumps(squares()))):
         drawn = process.run(command, input=words, check_status=ENVIRONMENT).stdout
         drawn = re.sub(r"^.*?(?=<svg)", "", drawn, flags=re.S)
-        changed = paths.replace(picture, f"<!-- {mark(source)} -->\n{drawn}".encode())
+        changed = paths.replace(picture, f"<!-- {mark(source)} -->\n{drawn}")
         ui.conclusion(f"diagram: {picture.relative_to(paths.ROOT)} "
                       f"{'written' if changed else 'as it was'}")
     return PASS

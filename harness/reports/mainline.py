@@ -95,7 +95,7 @@ def _look(plan, cells, commit, step, options):
     step.complaints = set(said)
     # What is kept is not built again, so there has to be nothing left to boot.
     if all(map(_came_through, booted)):
-        paths.replace(kept, json.dumps([images, said]).encode())
+        paths.replace(kept, json.dumps([images, said]))
 
 
 def _came_through(outcome):
@@ -170,7 +170,7 @@ def _conclude(steps, topics):
         for line in sorted({*bad, problem} - {""}):
             ui.say(f"FAIL  at the end: {cell} {line}")
             status = FAILED
-    written = not status and paths.replace(page(), _page(steps, topics).encode())
+    written = not status and paths.replace(page(), _page(steps, topics))
     ui.conclusion(f"mainline: {len(topics)} topics, {len(steps) - 1} patches, "
                   f"{rows(steps[0], last)} rows wrong on stock, {rows(last, last)} at the "
                   f"end; docs/mainline.md {'written' if written else 'as it was'}")

@@ -55,10 +55,10 @@ def run(directories: Sequence[str], output: Optional[str]) -> int:
     plan = model.load()
     for name, text in (("junit.xml", junit(boots)), ("results.ktap", ktap(boots)),
                        ("kcidb.json", json.dumps(kcidb(boots, plan), indent=1))):
-        paths.replace(top / name, text.encode())
+        paths.replace(top / name, text)
     page = process.run([PYTHON, _RENDER, _TEMPLATE], input=json.dumps(data(boots, plan)),
                        check_status=INTERNAL, what="drawing the report").stdout
-    paths.replace(top / "report.html", page.encode())
+    paths.replace(top / "report.html", page)
     ours = [boot.outcome for boot in boots if boot.outcome.tree == "series"]
     ui.conclusion(f"report: {len(boots)} boots, {total(ours)}; {top / 'report.html'}")
     return PASS if all(outcome.ok for outcome in ours) else FAILED

@@ -47,7 +47,7 @@ class Source:
         self.unpacked = self.objects = None
         sources = [self] + [other for other in _sources() if other.key != self.key]
         text = json.dumps([dataclasses.asdict(source) for source in sources], indent=1)
-        paths.replace(paths.trees() / "stock.json", (text + "\n").encode())
+        paths.replace(paths.trees() / "stock.json", text + "\n")
 
 
 def _sources():
@@ -362,7 +362,7 @@ def _options(base):
     # Without it apt takes the keys that this machine trusts anyway.
     signed = f"signed-by={KEYRING} " if Path(KEYRING).exists() else ""
     paths.replace(where / "sources.list", f"deb [{signed}target=Packages] {_archive()} "
-                  f"{base['suite']} main\n".encode())
+                  f"{base['suite']} main\n")
     options = {"Dir::State": where, "Dir::State::status": "/dev/null",
                "Dir::Cache": where, "Dir::Etc::sourcelist": where / "sources.list",
                "Dir::Etc::sourceparts": "/dev/null", "APT::Default-Release": "",

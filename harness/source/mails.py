@@ -161,7 +161,7 @@ def write_known() -> bool:
     blobs = trees.stock_blobs(trees.touched(last))
     lines = [f"{head}\n\n{MARKER}[stock]", f'version = "{fetch.current().version}"', "",
              "[files]", *(f'"{name}" = "{blob}"' for name, blob in sorted(blobs.items()))]
-    return paths.replace(path, ("\n".join(lines) + "\n").encode())
+    return paths.replace(path, "\n".join(lines) + "\n")
 
 
 # -- sending -----------------------------------------------------------------
@@ -193,4 +193,4 @@ def write(series: model.Series, head: str, directory: Path, changes: str,
         trees.git("update-ref", "-d", f"refs/heads/{branch}", check_status=None)
     if changes and not cover:
         head, mark, rest = first.read_text(encoding="utf-8").partition("\n---\n")
-        paths.replace(first, f"{head}{mark}{changes}\n\n{rest}".encode())
+        paths.replace(first, f"{head}{mark}{changes}\n\n{rest}")

@@ -80,7 +80,7 @@ def prepare(series: model.Series, head: str, who: str, directory: Path, changes:
         # The lab's stock has an id that nobody else knows.
         text = mail.read_text(encoding="utf-8").replace(
             own, f"base-commit: {public}\n" if public else "")
-        paths.replace(mail, text.encode())
+        paths.replace(mail, text)
 
 
 def recipients(series: model.Series, mail: Path) -> "tuple[list[str], list[str]]":
@@ -115,7 +115,7 @@ def _address(mail, to, cc):
     head, _, body = mail.read_text(encoding="utf-8").partition("\n\n")
     for field, people in (("To", to), ("Cc", cc)):
         head += f"\n{field}: " * bool(people) + ",\n    ".join(people)
-    paths.replace(mail, f"{head}\n\n{body}".encode())
+    paths.replace(mail, f"{head}\n\n{body}")
 
 
 def _once(people, seen):

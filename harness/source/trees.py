@@ -467,7 +467,7 @@ def _aside(aside, parent, files):
         for pair in re.findall(r"^diff --git a/(\S+) b/(\S+)$", text, re.M):
             wanted.update(pair)
     sparse = aside / git("rev-parse", "--git-path", "info/sparse-checkout", cwd=aside)
-    paths.replace(sparse, "".join(f"/{path}\n" for path in sorted(wanted)).encode())
+    paths.replace(sparse, "".join(f"/{path}\n" for path in sorted(wanted)))
     git("-c", "core.sparseCheckout=true", "-c", "core.sparseCheckoutCone=false",
         "read-tree", "-mu", "HEAD", cwd=aside, what="git read-tree")
 
