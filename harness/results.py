@@ -52,6 +52,11 @@ class Outcome:
     directory: str = ""         # of its files
 
     @property
+    def name(self) -> str:
+        """What tells it from other boots of a run."""
+        return self.cell if self.tree == "series" else f"{self.cell}@{self.tree}"
+
+    @property
     def ok(self) -> bool:
         """Whether all that ran has passed, and something has."""
         return not self.failed and not self.problem and self.passed > 0

@@ -67,11 +67,11 @@ class Reported(Lab):
         moved = self.top / "elsewhere"
         shutil.copytree(results.runs()[0], moved)
         boots = self.boots(*results.runs()[::-1])
-        self.assertEqual([boot.outcome.failed for boot in boots], [1, 1, 0])
+        self.assertEqual([boot.failed for boot in boots], [1, 1, 0])
         for run in results.runs():
             shutil.rmtree(run)
-        self.assertEqual([boot.outcome.failed for boot in self.boots(moved)], [1])
-        self.assertIn("EXPECTATION", self.boots(moved)[0].outcome.console)
+        self.assertEqual([boot.failed for boot in self.boots(moved)], [1])
+        self.assertIn("EXPECTATION", self.boots(moved)[0].console)
         with self.fails(USAGE, "not a directory"):
             self.boots(self.top / "nowhere")
 
