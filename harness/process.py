@@ -34,12 +34,9 @@ def catch_termination():
 
     Without it they would end it at once and leave its children running.
     """
-    def interrupt(_number, _frame):
-        raise KeyboardInterrupt
-
     for number in _SIGNALS:
         if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, interrupt)
+            signal.signal(number, signal.default_int_handler)
 
 
 _running: set = set()                # what run() has started, in any thread
