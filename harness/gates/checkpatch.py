@@ -52,11 +52,11 @@ def complaints(mail: Path, top: Path) -> "list[str]":
     return lines
 
 
-def unnoticed_caller(name: str = "series") -> str:
+def unnoticed_caller() -> str:
     """Why a new caller of the attribute is not noticed by those who have to be asked,
     or ''."""
     packages.need("style")
-    top = trees.tree(name)
+    top = trees.tree("series")
     mail = paths.ROOT / "harness/tests/data/new-caller.patch"
     found = process.run([top / "scripts/get_maintainer.pl", "--no-git",
                          "--no-git-fallback", mail], cwd=top).stdout
@@ -67,16 +67,10 @@ def unnoticed_caller(name: str = "series") -> str:
 
 def filtered(output: str) -> "list[str]":
     """The lines of checkpatch's `output` that no exception covers."""
-    lines = []
-    for line in output.splitlines():
-        found = _LINE.match(line)
-        if not line.strip() or (found and _excepted(found["file"], found["type"])):
-            continue
-        lines.append(line)
-    return lines
+    return [line for line in output.splitlines() if line.strip() and not _excepted(line)]
 
 
-def _excepted(name, kind):
-    return any(fnmatch.fnmatch(name, pattern) and kind == excepted
-               for pattern, excepted, _ in EXCEPTIONS)
-
+def _excepted(line):
+    found = _LINE.match(line)
+    return found and any(fnmatch.fnmatch(found["file"], pattern) and found["type"] == kind
+                         for pattern, kind, _ in EXCEPTIONS)
