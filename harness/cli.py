@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, Callable, Optional, Sequence
 
 from . import (bisect, check, ci, commands, doctor, model, paths, process, results, send,
-               soak, toml, ui)
+               soak, ui)
 from .boot import kernel, pack
 from .mutate import run as mutate
 from .reports import bench, compare, coverage, demo, diagram, mainline, report
-from .source import mails, sent, trees
+from .source import fetch, mails, sent, trees
 from .errors import ENVIRONMENT, FAILED, INTERNAL, INTERRUPTED, PASS, USAGE, LabError
 
 
@@ -118,8 +118,8 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _version() -> str:
-    stock = toml.load(paths.ROOT / "base/base.toml")["stock"]["version"]
-    return f"{len(model.SERIES['series'].mails())} patches on Linux {stock}"
+    return (f"{len(model.SERIES['series'].mails())} patches on Linux "
+            f"{fetch.known()['stock']['version']}")
 
 
 def positive(text: str) -> int:

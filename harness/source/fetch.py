@@ -218,12 +218,12 @@ def _from_tree(where):
 def _newest_tag(git, name):
     """The tag v7.3.N with the highest N that `git` lists."""
     series = known()["series"]
-    tags = [tag for tag in git("tag", "--list", f"v{series}*").split()
+    tags = [tag for tag in git("tag", "--list", "--sort=-v:refname", f"v{series}*").split()
             if re.fullmatch(rf"v{re.escape(series)}(\.\d+)?", tag)]
     if not tags:
         raise LabError(f"{name} has no tag v{series}.N: fetch the stable tags there, "
                        "name a commit with LINUX_REF, or unset it", FETCH)
-    return max(tags, key=lambda tag: [int(number) for number in tag[1:].split(".")])
+    return tags[0]
 
 
 def _from_tarball(tarball):

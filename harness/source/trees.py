@@ -57,9 +57,8 @@ def resolve(ref: str) -> Optional[str]:
     """The commit id of `ref`, or None."""
     if not _stock().is_dir():
         return None
-    done = process.git("rev-parse", "--quiet", "--verify", f"{ref}^{{commit}}",
-                       cwd=_stock())
-    return done.stdout.strip() or None
+    return git("rev-parse", "--quiet", "--verify", f"{ref}^{{commit}}",
+               check_status=None) or None
 
 
 def commits(series: model.Series = TESTED) -> "list[tuple[str, ...]]":
