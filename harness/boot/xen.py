@@ -27,17 +27,9 @@ def hypervisor():
         deb = fetch.package(PACKAGE)
         image = paths.downloads() / f"{deb.stem}.xen"
         if not image.exists():
-            _unpack(deb, image)
+            with fetch.member(deb, "boot/xen-*.gz", PACKAGE) as packed:
+                _open(packed, image, deb.name)
     return image
-
-
-def _unpack(deb, image):
-    with fetch.scratch("xen.partial") as content:
-        fetch.extract(deb, content)
-        found = sorted(content.glob("boot/xen-*.gz"))
-        if not found:
-            raise LabError(f"{deb} holds no boot/xen-*.gz; {PACKAGE['out']}", FETCH)
-        _open(found[0], image, deb.name)
 
 
 def _open(packed, image, name):

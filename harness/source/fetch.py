@@ -244,12 +244,8 @@ def _from_tarball(tarball):
 
 def _from_package(deb):
     name = known()["package"]
-    with scratch("deb.partial") as content:
-        extract(deb, content)
-        found = sorted(content.glob(f"usr/src/{name}.tar.*"))
-        if not found:
-            raise LabError(f"{deb} holds no {name} tarball; {ways_out()}", FETCH)
-        version, unpacked = _tar(found[0], deb.name)
+    with member(deb, f"usr/src/{name}.tar.*", known()) as tarball:
+        version, unpacked = _tar(tarball, deb.name)
     return Source(version, f"Debian {name} {_package_version(deb)}",
                   PACKAGE + deb.name, unpacked=unpacked)
 
@@ -274,19 +270,30 @@ def extract(deb: Path, directory: Path) -> None:
                     what=f"{deb} (remove it to download it again)")
 
 
+@contextlib.contextmanager
+def member(deb: Path, pattern: str, base: dict) -> Iterator[Path]:
+    """The file like `pattern` of a package, for as long as the context lasts; LabError
+    FETCH as of package(base) if it has none."""
+    with scratch("deb.partial") as content:
+        extract(deb, content)
+        found = sorted(content.glob(pattern))
+        if not found:
+            raise LabError(f"{deb} holds no {pattern}; {_out(base)}", FETCH)
+        yield found[0]
+
+
 def older(top: Path, files: "list[str]") -> None:
     """Put `files` of the older release that base.toml names into the directory `top`.
 
     For holders of the lock "trees". LabError FETCH if it cannot be had. Files that it
     does not have are left out.
     """
-    with scratch("deb.partial") as unpacked:
-        extract(package(known()["stable"]), unpacked)
-        for archive in unpacked.glob("usr/src/linux-source-*.tar.*"):
-            with ui.step(f"unpack {archive.name}"):
-                process.run(["tar", "-xf", archive, "-C", top, "--strip-components=1",
-                             "--no-same-owner", "--wildcards",
-                             *(f"*/{file}" for file in files)])
+    stable = known()["stable"]
+    with member(package(stable), "usr/src/linux-source-*.tar.*", stable) as tarball:
+        with ui.step(f"unpack {tarball.name}"):
+            process.run(["tar", "-xf", tarball, "-C", top, "--strip-components=1",
+                         "--no-same-owner", "--wildcards",
+                         *(f"*/{file}" for file in files)])
 
 
 def _out(base):
