@@ -68,17 +68,15 @@ def argv(cell: Cell, build: Build, directory: Path) -> list:
     args += cell.args
     if not build.kernel.target.qemu:
         return qemu.program(build.kernel.target, build.image, cell.memory, args)
-    machine = qemu.hardware(cell, build, directory)
+    given = {"machine": qemu.hardware(cell, build, directory), "args": args,
+             "initrd": initrd}
     if cell.xen:
-        return qemu.xen_command(xen.hypervisor(), cell.xen, build.image, machine=machine,
-                                args=args, initrd=initrd)
+        return qemu.xen_command(xen.hypervisor(), cell.xen, build.image, **given)
     if cell.realm:
-        return qemu.realm_command(guest.monitor(build), build.image, machine=machine,
-                                  args=args, initrd=initrd)
+        return qemu.realm_command(guest.monitor(build), build.image, **given)
     arch = build.kernel.arch
     accelerator = "tcg" if cell.bench else qemu.accelerator(arch, build.image)
-    command = qemu.command(arch, build.image, machine=machine, args=args, initrd=initrd,
-                           accelerator=accelerator)
+    command = qemu.command(arch, build.image, accelerator=accelerator, **given)
     return [sys.executable, events.__file__, *command] if cell.events else command
 
 

@@ -65,7 +65,7 @@ def command(arch, image, *, machine=("-m", "1G"), args=(), initrd=None,
     return cmd
 
 
-def realm_command(monitor, image, *, machine=(), args=(), initrd=None):
+def realm_command(monitor, image, *, machine, args, initrd):
     """The argv that boots `image` beneath `monitor` (a guest.Monitor).
 
     That is the firmware, which QEMU leaves to find kernel and initrd by itself: both
@@ -86,8 +86,7 @@ def program(arch, image, memory, args):
     return [os.fspath(image), f"mem={memory}", arch.console, *args, *arch.options]
 
 
-def xen_command(hypervisor, xen_args, image, *, machine=("-m", "1G"), args=(),
-                initrd=None):
+def xen_command(hypervisor, xen_args, image, *, machine, args, initrd):
     """The argv that boots `image` as dom0 of Xen.
 
     Emulated, since Xen has been seen to boot that way only, with the firmware that
