@@ -68,8 +68,7 @@ def pairs(outcomes) -> dict:
     """{cell name: (routes.Boot of stock, of the series)} of `outcomes` of both."""
     made: dict = {}
     for outcome in outcomes:
-        made.setdefault(outcome.cell, {})[outcome.tree] = \
-            routes.read(outcome)
+        made.setdefault(outcome.cell, {})[outcome.tree] = routes.read(outcome)
     return {name: (both[STOCK], both["series"]) for name, both in made.items()
             if len(both) == 2}
 

@@ -10,7 +10,6 @@ import re
 import string
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Dict, Tuple
 
 from .. import model, paths, results, toml
 from . import tables
@@ -72,7 +71,7 @@ class Row:
 
 
 # {cell name: what it did with (stock, the series)}
-Boots = Dict[str, Tuple[Boot, Boot]]
+Boots = dict[str, tuple[Boot, Boot]]
 
 
 # -- what the suites printed --------------------------------------------------

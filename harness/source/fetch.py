@@ -6,6 +6,7 @@ trees()/stock.json lists the sources that were imported, the present one first.
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import os
@@ -328,11 +329,7 @@ def _download(base):
     paths.want_free(2 * ROOM, paths.downloads())
     log = paths.downloads() / "apt.log"
     paths.remove(log)
-    options = _options(base)
-
-    def apt(*args, cwd=None):
-        return _apt([*options, *args], base, log, cwd)
-
+    apt = functools.partial(_apt, base, log, _options(base))
     with ui.step(f"fetch {base['package']} from {base['suite']}"):
         apt("-oAPT::Update::Error-Mode=any", "update")
         offer = apt("--print-uris", "download", base["package"])
@@ -344,11 +341,11 @@ def _download(base):
     return _intact(deb, base)
 
 
-def _apt(args, base, log, cwd):
+def _apt(base, log, options, *args, cwd=None):
     """What apt-get prints; LabError FETCH says whether network or package failed."""
     try:
-        return process.run(["apt-get", "-q", *args], cwd=cwd, log=log, timeout=1800,
-                           check_status=FETCH, what="apt-get").stdout
+        return process.run(["apt-get", "-q", *options, *args], cwd=cwd, log=log,
+                           timeout=1800, check_status=FETCH, what="apt-get").stdout
     except LabError as err:
         if err.status != FETCH:
             raise
