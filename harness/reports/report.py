@@ -190,10 +190,8 @@ def _matrix(boots, plan):
                                       if case.skipped)
         cell = plan.cells.get(boot.cell)
         cells.append({
-            "name": boot.name, "what": cell.what if cell else "",
-            "kernel": cell.kernel if cell else "", "ok": boot.ok,
+            "name": boot.name, "what": cell.what if cell else "", "ok": boot.ok,
             "problem": boot.problem, "seconds": boot.seconds,
-            "accelerator": boot.accelerator,
             "suites": [[counts[suite][status] for status in ("PASS", "FAIL", "SKIP")]
                        for suite in suites],
             "skipped": reasons.most_common()})
@@ -215,9 +213,7 @@ def _routes(boots):
         seen = {answer for boot in row.boots
                 for answer in answers.get((boot, row.suite, row.case), ())}
         rows.append({
-            "suite": row.suite, "case": row.case, "request": row.request,
-            "boots": row.boots, "right": row.right, "series": row.series,
-            "stock": row.stock if stock else "",
+            **vars(row), "stock": row.stock if stock else "",
             "same": row.stock == routes.SAME if stock else None,
             "by": sorted({by for by, _, _ in seen}),
             "calls": sorted({call for _, call, _ in seen}),
