@@ -120,9 +120,9 @@ def complaints(made, files):
     objects = [file.with_suffix(".o") for file in sources
                if (made.dir / file.with_suffix(".o")).exists()]
     done = process.run(
-        ["make", "-k", "-s", f"-j{packages.jobs() + 1}", f"O={made.dir}", f"ARCH={made.kernel.arch}",
-         f"CROSS_COMPILE={made.kernel.target.cross}", *make_options(made.kernel),
-         "W=1", "C=1", f"CHECK={_SPARSE}", *objects],
+        ["make", "-k", "-s", f"-j{packages.jobs() + 1}", f"O={made.dir}",
+         f"ARCH={made.kernel.arch}", f"CROSS_COMPILE={made.kernel.target.cross}",
+         *make_options(made.kernel), "W=1", "C=1", f"CHECK={_SPARSE}", *objects],
         cwd=made.source, env=environment(), log=made.dir / "lab-complaints.log")
     said = re.findall(r"^.*: (?:warning|error): .*$", done.stdout, re.M)
     return {re.sub(r":\d+(?=:)", "", line.replace(f"{made.source}/", ""))

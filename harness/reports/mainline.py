@@ -189,7 +189,10 @@ def recipients(topic: model.Topic) -> "list[str]":
 # -- the page -----------------------------------------------------------------
 
 def _page(steps, topics):
-    last, number, lines, patches = steps[-1], 0, [], []
+    last, number = steps[-1], 0
+    lines: list = [("topic", "what it does", "for", "needs", "patches", "lines",
+                    "cases it rights", "recipients")]
+    patches: list = [("after", "rows wrong", "cases wrong", "harmful", "for stable")]
     older = _stable(topics)
     for topic in topics.values():
         before = steps[number]
@@ -200,20 +203,17 @@ def _page(steps, topics):
                   for word in ("insertion", "deletion")]
         lines.append((f"[`{topic.name}`](../{topic.directory})", topic.title, topic.target,
                       ", ".join(f"`{need}`" for need in topic.needs) or "-",
-                      str(len(topic.mails())), "+{} -{}".format(*counts),
-                      str(len(before.wrong) - len(after.wrong)),
+                      len(topic.mails()), "+{} -{}".format(*counts),
+                      len(before.wrong) - len(after.wrong),
                       ", ".join(recipients(topic))))
     for step in steps:
         stable = older.get(step.mail, "-") if step.mail else "-"
-        patches.append((step.subject, str(rows(step, last)), str(len(step.wrong)),
-                        str(harmful(step, last)), stable))
+        patches.append((step.subject, rows(step, last), len(step.wrong),
+                        harmful(step, last), stable))
     return string.Template(_TEMPLATE.read_text("utf-8")).substitute(
         source=trees.provenance(), boots=", ".join(last.boots),
-        older=fetch.known()["stable"]["package"],
-        topics=tables.markdown([("topic", "what it does", "for", "needs", "patches",
-                                 "lines", "cases it rights", "recipients"), *lines]),
-        patches=tables.markdown([("after", "rows wrong", "cases wrong", "harmful", "for stable"),
-                                 *patches]))
+        older=fetch.known()["stable"]["package"], topics=tables.markdown(lines),
+        patches=tables.markdown(patches))
 
 
 def _stable(topics):
