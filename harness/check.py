@@ -33,12 +33,12 @@ class Tally:
         return f"{text}, {self.skipped} skipped" if self.skipped else text
 
 
-def run(full: bool, only: str, pin: bool, options: runner.Options) -> int:
+def run(full: bool, only: str, pin: bool, repeat: int, options: runner.Options) -> int:
     """Check everything, or all that is quick unless `full`; returns an exit status.
 
-    `only` names gates, with commas between; `pin` writes what the boots showed to
-    expected.toml. Raises LabError for what is not the fault of the series, before
-    there is a kernel to build.
+    `only` names gates, with commas between; `pin` writes what the boots, `repeat` of
+    each cell, showed to expected.toml. Raises LabError for what is not the fault of the
+    series, before there is a kernel to build.
     """
     chosen = [name.strip() for name in only.split(",")] if only else list(GATES)
     for name in chosen:
@@ -55,7 +55,8 @@ def run(full: bool, only: str, pin: bool, options: runner.Options) -> int:
         packages.for_cells(cells, plan) if "boots" in chosen else ()))
     tally = Tally()
     gates = {"harness": harness.findings, "lint": _lint, "mails": series.findings,
-             "boots": lambda: _boots(plan, cells, full, pin, options)}
+             "boots": lambda: _boots(plan, runner.jobs_of(cells, "series", repeat), full,
+                                     pin, options)}
     with process.pool(len(GATES)) as pool:      # boots have cores to themselves
         waiting = {name: pool.submit(lambda gate: [*gate()], gates[name])
                    for name in chosen if name != "boots"}
@@ -72,7 +73,7 @@ def _lint() -> Iterator[Finding]:
     yield complaints("the linter has nothing to say of the harness", lint.complaints())
 
 
-def _boots(plan, cells, full, pin, options) -> Iterator[Finding]:
+def _boots(plan, jobs, full, pin, options) -> Iterator[Finding]:
     """The kernels, those without cells too if `full`, and the boots."""
     if full:
         booted = {cell.kernel for cell in plan.cells.values()}
@@ -80,8 +81,7 @@ def _boots(plan, cells, full, pin, options) -> Iterator[Finding]:
         for name, made in runner.build(plan, alone, "series", options).items():
             yield _built(name, made)
     outcomes = []
-    for outcome in runner.run(plan, runner.jobs_of(cells, "series", options.repeat),
-                              options):
+    for outcome in runner.run(plan, jobs, options):
         yield from _booted(outcome, pin)
         outcomes.append(outcome)
     if pin and expected.pin([outcome for outcome in outcomes if outcome.suites]):

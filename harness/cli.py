@@ -147,12 +147,13 @@ _JSON = _option("--json", action="store_true", help="print the results as JSON")
 def _commands(add: Callable) -> None:
     options = commands.options
     add("demo", lambda args: demo.run(args.tree, args.cell, args.beside or "",
-                                      options(args)),
+                                      args.repeat, options(args)),
         "show on real DMA what the attribute does", _TREE, *_RUN, _REPEAT,
         _option("--beside", type=trees.known, metavar="TREE",
                 help="boot this tree as well, for one table"),
         _option("cell", nargs="*", help="default: the quick ones"))
-    add("check", lambda args: check.run(args.full, args.only, args.pin, options(args)),
+    add("check", lambda args: check.run(args.full, args.only, args.pin, args.repeat,
+                                        options(args)),
         "run the tests", *_RUN, _REPEAT,
         _option("--full", action="store_true", help="all cells of matrix.toml"),
         _option("--only", default="", metavar="GATE[,GATE]", help=", ".join(check.GATES)),

@@ -22,8 +22,7 @@ MOST = 5                        # failures of a boot that are printed
 
 def options(args: argparse.Namespace) -> runner.Options:
     """The runner's options of a command line."""
-    return runner.Options(args.jobs or 0, getattr(args, "repeat", 1),
-                          dry_run=args.dry_run)
+    return runner.Options(args.jobs or 0, dry_run=args.dry_run)
 
 
 def kunit(args: argparse.Namespace) -> int:

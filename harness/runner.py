@@ -33,7 +33,6 @@ class Options:
     """How to run, as the command line says."""
 
     jobs: int = 0               # boots side by side; 0: as many as the machine can
-    repeat: int = 1             # boots of each cell
     keep_going: bool = True     # a kernel that cannot be had fails its cells only
     rebuild: bool = True        # bring kernels up to date first
     packed: Optional[Path] = None       # boot those of this directory instead

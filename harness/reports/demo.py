@@ -15,10 +15,10 @@ _HEAD = ("scenario", "mapping request", "page", "answer", "device wrote", "proce
          "what happened")
 
 
-def run(tree: str, patterns: Sequence[str], beside: str,
+def run(tree: str, patterns: Sequence[str], beside: str, repeat: int,
         options: runner.Options) -> int:
-    """Boot the demo's scenarios on `tree`, and on the tree `beside` if one is named;
-    print the table.
+    """Boot the demo's scenarios on `tree`, and on the tree `beside` if one is named,
+    `repeat` times; print the table.
 
     The scenarios are those that `patterns` names, or the quick ones. Returns an exit
     status: FAILED if a row of `tree` is not as it has to be, BOOT if a boot hung or
@@ -29,7 +29,7 @@ def run(tree: str, patterns: Sequence[str], beside: str,
         plan, patterns, lambda cell: cell.demo in model.ROWS, "are of the demo")
         if patterns or cell.quick]
     jobs = [job for cell in chosen for name in dict.fromkeys(filter(None, (beside, tree)))
-            for job in runner.jobs_of([cell], name, options.repeat)]
+            for job in runner.jobs_of([cell], name, repeat)]
     outcomes = list(runner.run(plan, jobs, options))
     if not outcomes:
         return PASS

@@ -24,7 +24,7 @@ class Run(Lab):
         """The Outcomes of runner.run()."""
         plan = model.load()
         jobs = [job for tree in trees for job in
-                runner.jobs_of(plan.pick(cells), tree, options.get("repeat", 1))]
+                runner.jobs_of(plan.pick(cells), tree, options.pop("repeat", 1))]
         return list(runner.run(plan, jobs, runner.Options(**options)))
 
     def test_each_kernel_is_built_once(self):
