@@ -102,13 +102,12 @@ class Trying:
                                           self.memory) for name, build in builds.items()]
             different = [trial for trial in self._compiled(compilers, waiting)
                          if not trial.why]
-            booted = set(map(id, different))
             together, alone = self._divided(compilers, different)
             self.memory.keep()
             # Headers first: what includes them is compiled anew where a number changes.
             together.sort(key=lambda trial: not trial.change.file.endswith(".h"))
         for trial in waiting:
-            if id(trial) not in booted:
+            if trial not in different:
                 self.kept.save(trial, names)
         if different:
             self._boot(names, together, alone)

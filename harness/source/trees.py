@@ -229,7 +229,6 @@ def _settle(name, commit, reset=False):
     """Bring branch and work tree `name` to `commit`, which is what it is made of now,
     unless there is own work; returns the commit id of the branch."""
     head: Any = resolve(f"refs/heads/{name}")
-    exists = _sound(name)
     last, changed = _made(name, head), dirty(name)
     own = changed or head not in (None, commit, last)
     ahead = own and not reset and commit in (head, last)
@@ -238,7 +237,7 @@ def _settle(name, commit, reset=False):
     if ahead:
         ui.note(f"the {name} tree has work of its own: {way}")
     elif own and reset:
-        _discard(name, exists)
+        _discard(name)
     elif own and (changed or git("diff", "--name-only", head, commit)):
         raise LabError(f"the {name} tree has work of its own, and what it is made of has "
                        f"changed: {way} and takes what has changed", APPLY)
@@ -249,11 +248,11 @@ def _settle(name, commit, reset=False):
     return head if ahead else commit
 
 
-def _discard(name, exists):
+def _discard(name):
     """Save own work in the tree `name`, and take it out of the work tree."""
     where = paths.trees() / name
     ui.note(f"the old {name} tree is kept as {_save(name)}")
-    if exists:
+    if _sound(name):
         git("rebase", "--quit", cwd=where, check_status=None)
         git("reset", "--quiet", "--hard", cwd=where)
         git("switch", "--quiet", "-C", name, cwd=where)
