@@ -19,7 +19,7 @@ from . import figures, tables
 from ..errors import BOOT, BUILD, ENVIRONMENT, FAILED, PASS, USAGE, LabError
 
 TREES = {"base": "base-suites", "stock": "stock-suites", "series": "series-suites"}
-DOCUMENT = "docs/performance.md"
+PAGE = "docs/performance.md"
 BOOTS = 2                       # of each kernel, which have to give the same figures
 
 _OBJECTS = ("kernel/dma/mapping.o", "kernel/dma/direct.o", "drivers/iommu/dma-iommu.o")
@@ -133,7 +133,7 @@ def run(patterns: Sequence[str], write: bool, options: runner.Options) -> int:
     chosen = runner.choose(plan, patterns, lambda cell: cell.bench,
                            "count instructions")
     if patterns and write:
-        raise LabError(f"{DOCUMENT} is of all cells: --write without any", USAGE)
+        raise LabError(f"{PAGE} is of all cells: --write without any", USAGE)
     outcomes = list(runner.run(
         plan, [runner.Job(cell, tree, number + 1) for cell in chosen
                for tree in TREES.values() for number in range(BOOTS)],
@@ -156,9 +156,9 @@ def _conclude(found, write):
     """Say what is not as it has to be, and write the page if all is; an exit status."""
     problems = figures.problems(found)
     if write and not problems:
-        paths.replace(paths.ROOT / DOCUMENT, figures.document(found))
+        paths.replace(paths.ROOT / PAGE, figures.document(found))
     elif write:
-        ui.note(f"{DOCUMENT} is left as it was")
+        ui.note(f"{PAGE} is left as it was")
     for problem in problems:
         ui.say(f"FAIL  {problem}")
     rows = sum(len(arch["rows"]) + len(arch["umem"]) for arch in found["arches"])

@@ -9,11 +9,7 @@ from ..source import trees
 from ..errors import BOOT, FAILED, PASS
 
 STOCK = "stock-suites"
-
-
-def page():
-    """The path of the page that compare writes."""
-    return paths.ROOT / "docs" / "routes.md"
+PAGE = "docs/routes.md"
 
 
 def run(patterns: Sequence[str], options: runner.Options) -> int:
@@ -47,10 +43,10 @@ def run(patterns: Sequence[str], options: runner.Options) -> int:
     if broken or patterns:
         end = "not written" if broken else "not written: this is not all of it"
     else:
-        end = "written" if paths.replace(page(), text) else "as it was"
+        end = "written" if paths.replace(paths.ROOT / PAGE, text) else "as it was"
     ui.conclusion(f"compare: {len(rows)} rows, stock differs in "
                   f"{sum(row.stock != routes.SAME for row in rows)}, the series is wrong "
-                  f"in {len(wrong)}; docs/routes.md {end}")
+                  f"in {len(wrong)}; {PAGE} {end}")
     return broken
 
 
@@ -80,7 +76,8 @@ def outdated(plan, series, options) -> str:
     stock = boot(plan, [cell for name, cell in plan.cells.items() if name in names],
                  (STOCK,), options)
     text = routes.page(plan, pairs([*stock, *series]), trees.provenance())
-    old = page().read_text(encoding="utf-8") if page().exists() else ""
+    page = paths.ROOT / PAGE
+    old = page.read_text("utf-8") if page.exists() else ""
     changed = [new for new, kept in zip(text.splitlines(), old.splitlines())
                if new != kept]
     first = f", from: {changed[0]}" if changed else ""

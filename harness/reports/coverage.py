@@ -16,6 +16,7 @@ from ..errors import FAILED, PASS
 from ..source import trees
 from . import tables
 
+PAGE = "docs/coverage.md"
 CALLS = ("dma_map_phys", "dma_map_page_attrs", "dma_map_single_attrs", "dma_map_resource",
          "dma_map_sg_attrs", "dma_map_sgtable", "dma_iova_link", "hmm_dma_map_alloc",
          "hmm_dma_map_pfn", "ib_umem_get_va", "ib_umem_odp_get",
@@ -61,8 +62,8 @@ def run() -> int:
     text, wrong = report(plan, outcomes)
     for line in wrong:
         ui.say(line)
-    written = paths.replace(_page(), text)
-    ui.conclusion(f"coverage: {len(wrong)} mistakes; docs/coverage.md "
+    written = paths.replace(paths.ROOT / PAGE, text)
+    ui.conclusion(f"coverage: {len(wrong)} mistakes; {PAGE} "
                   f"{'written' if written else 'as it was'}")
     return FAILED if wrong else PASS
 
@@ -71,7 +72,8 @@ def outdated(plan: model.Matrix, outcomes: list[results.Outcome]) -> str:
     """What is wrong with the page or with coverage.toml, after `outcomes`; "" if
     nothing is."""
     text, wrong = report(plan, outcomes)
-    old = _page().read_text("utf-8") if _page().exists() else ""
+    path = paths.ROOT / PAGE
+    old = path.read_text("utf-8") if path.exists() else ""
     return "; ".join(wrong) or ("" if text == old else "./lab coverage writes it anew")
 
 
@@ -81,10 +83,6 @@ def report(plan: model.Matrix, outcomes: list[results.Outcome]) -> tuple[str, li
     empty, wrong = explain(seen, load())
     boots = [plan.cells[outcome.cell] for outcome in outcomes]
     return page(boots, seen, empty), wrong
-
-
-def _page():
-    return paths.ROOT / "docs/coverage.md"
 
 
 def load() -> list[Rule]:

@@ -17,6 +17,7 @@ from ..boot import kernel
 from ..errors import FAILED, PASS, STYLE, USAGE, LabError
 from ..source import fetch, outgoing, trees
 
+PAGE = "docs/mainline.md"
 _TEMPLATE = paths.ROOT / "docs" / "mainline.md.in"
 _HARM = {"maps", "bounces", "WARNs"}     # as routes.differences() calls it
 _FAST = "kunit.filter=speed>slow"       # without 100,000 requests of any kind
@@ -31,11 +32,6 @@ class Step:
     boots: dict = field(default_factory=dict)       # {cell: routes.Boot}
     complaints: set = field(default_factory=set)    # of make W=1 C=1
     wrong: set = field(default_factory=set)         # as wrong() says
-
-
-def page() -> Path:
-    """The path of the page that this command writes."""
-    return paths.ROOT / "docs" / "mainline.md"
 
 
 @paths.lock(trees.VISITED)
@@ -170,10 +166,10 @@ def _conclude(steps, topics):
         for line in sorted({*bad, problem} - {""}):
             ui.say(f"FAIL  at the end: {cell} {line}")
             status = FAILED
-    written = not status and paths.replace(page(), _page(steps, topics))
+    written = not status and paths.replace(paths.ROOT / PAGE, _page(steps, topics))
     ui.conclusion(f"mainline: {len(topics)} topics, {len(steps) - 1} patches, "
                   f"{rows(steps[0], last)} rows wrong on stock, {rows(last, last)} at the "
-                  f"end; docs/mainline.md {'written' if written else 'as it was'}")
+                  f"end; {PAGE} {'written' if written else 'as it was'}")
     return status
 
 

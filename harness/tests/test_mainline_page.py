@@ -72,7 +72,7 @@ class Mainline(Lab):
         self.assertEqual((status, bad, last), (
             PASS, [], "mainline: 2 topics, 3 patches, 2 rows wrong on stock, 0 at the end; "
             "docs/mainline.md written"))
-        text = " ".join(mainline.page().read_text().split())
+        text = " ".join((paths.ROOT / mainline.PAGE).read_text().split())
         for words in ("| [`fix`](../mainline/fix) | repair | DMA | - | 1 | +3 -2 | 2 | "
                       "l@example.org |",
                       "| [`more`](../mainline/more) | go on | MM | `fix` | 2 | +3 -2 | 2 |",
@@ -103,19 +103,19 @@ class Mainline(Lab):
                 status, bad, _ = self.mainline()
                 self.assertEqual((status, bad[0].strip()), (FAILED, f"FAIL  {words} "
                                                             .strip()))
-                self.assertFalse(mainline.page().exists())
+                self.assertFalse((paths.ROOT / mainline.PAGE).exists())
 
     def test_complaints(self):
         """A warning that was there before is none of the patch; its line may move."""
         self.gcc = {number: f"kernel/dma/a.c:{number}:9: warning: x\n" for number in range(4)}
         self.assertEqual(self.mainline()[:2], (PASS, []))
         paths.remove(paths.cache() / "mainline")
-        paths.remove(mainline.page())
+        paths.remove(paths.ROOT / mainline.PAGE)
         self.gcc[2] += "kernel/dma/a.c:7:9: warning: y\n"
         self.assertEqual(self.mainline()[:2], (
             STYLE, ["FAIL  patch 2: k: kernel/dma/a.c: warning: y",
                     "FAIL  patch 2: other: kernel/dma/a.c: warning: y"]))
-        self.assertFalse(mainline.page().exists())
+        self.assertFalse((paths.ROOT / mainline.PAGE).exists())
 
     def test_boots_that_did_not_come_through(self):
         """They say nothing of the end, and are made again by the next call."""
@@ -129,7 +129,7 @@ class Mainline(Lab):
                 self.seen = [*(console(*cases) for cases in GOOD[:3]), text]
                 self.assertEqual(self.mainline()[:2], (FAILED, [
                     f"FAIL  at the end: {cell} {why}" for cell in ("one", "three")]))
-                self.assertFalse(mainline.page().exists())
+                self.assertFalse((paths.ROOT / mainline.PAGE).exists())
         paths.remove(paths.cache() / "mainline")
         self.seen[3] = ""
         self.mainline()
