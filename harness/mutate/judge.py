@@ -45,8 +45,7 @@ def tried(scratch: Path) -> list[Trial]:
                     re.findall(r"^(?:FAIL|ERROR): (\w+)", done.stderr, re.M)))
 
     with process.pool(packages.jobs()) as pool:
-        for future in [pool.submit(attempt, *job) for job in enumerate(made)]:
-            future.result()
+        list(pool.map(attempt, range(len(made)), made))
     return made
 
 

@@ -179,9 +179,8 @@ class Trying:
             jobs = max(1, packages.jobs([boot.cell]) // boot.cell.cpus)
             with process.pool(jobs) as pool, ui.step(f"{boot.cell.name}: {len(asked)} "
                                                      "mutants in rounds"):
-                for part in [pool.submit(self._part, names, numbered, boot, asked[job::jobs],
-                                         top) for job in range(jobs)]:
-                    part.result()
+                list(pool.map(lambda job: self._part(names, numbered, boot,
+                                                     asked[job::jobs], top), range(jobs)))
             left = {number for number in left if numbered[number].fate == trials.SURVIVED}
             ui.say(f"{boot.cell.name}: {len(asked)} in rounds, {len(left)} left")
 
