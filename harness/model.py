@@ -268,7 +268,8 @@ def _conflict(entry: Any, matrix: Matrix) -> str:
     else:
         if entry.kernel not in matrix.kernels:
             return f"there is no kernel.{entry.kernel}"
-        if not re.fullmatch(r"[1-9]\d*[MG]", entry.memory) or min(entry.timeout, entry.cpus) < 1:
+        if (min(entry.timeout, entry.cpus) < 1
+                or not re.fullmatch(r"[1-9]\d*[MG]", entry.memory)):
             return "memory is like 512M or 5G, cpus and timeout above 0"
         if entry.soak and not entry.suites or entry.soak < 0:
             return "soak, above 0, is for cells with suites"

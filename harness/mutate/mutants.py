@@ -80,11 +80,12 @@ class Hunk:
         copy = ("" if found["static"] else "static ") + copy[:found.start("name")] + other + (
             copy[found.end("name"):])
         words = [_LAST_WORD.search(word) for word in found["parameters"].split(",")]
-        call = f"{other}({', '.join(word[1] for word in words if word and word[1] != 'void')})"
+        given = ", ".join(word[1] for word in words if word and word[1] != "void")
+        call = f" if (MUTANT({number})) return {other}({given});"
         return [Mutant(self.file, found["name"], self.line, "insertion", at, at, "", new)
                 for at, new in (
                     (len("".join(lines[:head])), f"{copy}#line {head + 1}\n"),
-                    (len("".join(lines[:begin])) + 1, f" if (MUTANT({number})) return {call};"))]
+                    (len("".join(lines[:begin])) + 1, call))]
 
     def made(self, text: str) -> str:
         """`text` of the file, without the hunk, and with as many lines, or said to have: a
