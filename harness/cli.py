@@ -117,11 +117,6 @@ def _list(args: argparse.Namespace) -> int:
     return PASS
 
 
-def _version() -> str:
-    return (f"{len(model.SERIES['series'].mails())} patches on Linux "
-            f"{fetch.known()['stock']['version']}")
-
-
 def positive(text: str) -> int:
     """A number for argparse, which names this function where it is none."""
     if int(text) < 1:
@@ -298,7 +293,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         args.words = words[end + 1:]
         ui.verbose = args.verbose
         if args.version:
-            ui.say(_version())
+            ui.say(f"{len(model.SERIES['series'].mails())} patches on Linux "
+                   f"{fetch.known()['stock']['version']}")
         elif not args.function:
             parser.print_help()
         else:

@@ -10,8 +10,8 @@ from . import trials
 from .trials import Trial
 
 
-def write(made: Sequence[Trial], kernels: Sequence[str]) -> bool:
-    """Write the page of all `made`, tried on `kernels`; whether that changes it."""
+def write(made: Sequence[Trial], kernels: Sequence[str]) -> None:
+    """Write the page of all `made`, tried on `kernels`."""
     template = string.Template((paths.ROOT / "docs/mutants.md.in").read_text("utf-8"))
     files = list(dict.fromkeys(trial.change.file for trial in made))
     rows: list[tuple] = [("file", *trials.FATES, "without a reason")]
@@ -24,7 +24,7 @@ def write(made: Sequence[Trial], kernels: Sequence[str]) -> bool:
         kernels=", ".join(kernels), counts=tables.markdown(rows), files="\n\n".join(
         f"## {file}\n\n{_table([trial for trial in made if trial.change.file == file])}"
         for file in files))
-    return paths.replace(paths.ROOT / "docs/mutants.md", text)
+    paths.replace(paths.ROOT / "docs/mutants.md", text)
 
 
 def _table(made):
