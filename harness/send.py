@@ -102,7 +102,8 @@ def _send(mail):
 
 
 def _deliver(version):
-    """Send the mails that have not gone; LabError SEND at the first that does not."""
+    """Send the mails that have not gone; an exit status. LabError SEND at the first that
+    does not go."""
     series, letters, journal = version.series, version.mails(), version.journal()
     again = f"./lab send {series.name} --really"
     os.sync()                   # the mails are there as long as the journal is
@@ -123,6 +124,8 @@ def _deliver(version):
                            f"Look for {_addresses(mail)[2]} at the list, then {again} "
                            "--fate arrived, or lost", SEND)
     trees.git("update-ref", version.ref, journal["head"])
+    ui.conclusion(f"send: {version}: v{version.number} of {series.name} is out")
+    return PASS
 
 
 def _go_on(version, really, fate, abandon):
@@ -146,13 +149,7 @@ def _go_on(version, really, fate, abandon):
                        f"put it back to go on, or ./lab send {series.name} --abandon "
                        f"ends that, and the next is v{version.number + 1}", USAGE)
     sendable.configured()
-    return _finish(version)
-
-
-def _finish(version):
-    _deliver(version)
-    ui.conclusion(f"send: {version}: v{version.number} of {version.series.name} is out")
-    return PASS
+    return _deliver(version)
 
 
 def run(name: str = "series", really: bool = False, reroll: int = 0, changes: str = "",
@@ -184,7 +181,7 @@ def run(name: str = "series", really: bool = False, reroll: int = 0, changes: st
         _prepare(version, changes)
         people = _show(version)
         if really:
-            return _finish(version)
+            return _deliver(version)
     ui.conclusion(f"send: v{version.number}, {len(version.mails())} mails to {people} "
                   "addresses: --really sends them")
     return PASS
