@@ -33,7 +33,8 @@ def run(patch: int, options: runner.Options) -> int:
 
     FAILED if one survives that mutants.toml gives no reason for, which saves its boots.
     LabError USAGE for a patch that does not exist; what is not the fault of a mutant is
-    raised. What was tried before on the same series is not tried again.
+    raised. What was tried before on the same series, as the cache or docs/mutants.json
+    has it, is not tried again.
     """
     plan = model.load()
     source = trees.tree("series")
@@ -48,8 +49,12 @@ def run(patch: int, options: runner.Options) -> int:
     if options.dry_run:
         ui.say(f"would try {len(trying.trials)} mutants")
         return PASS
-    for names in (KERNELS, *((name,) for name in OTHERS)):
-        trying.on(names)
+    try:
+        for names in (KERNELS, *((name,) for name in OTHERS)):
+            trying.on(names)
+    finally:
+        if not patch:
+            trying.kept.publish()
     if not patch:
         with fetch.scratch("judge") as scratch, ui.step(f"try mutants of {judge.FILE}"):
             judged = judge.tried(scratch)

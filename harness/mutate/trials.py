@@ -2,6 +2,7 @@
 """Booting mutants, and what notices them."""
 
 import dataclasses
+import hashlib
 import itertools
 import json
 import shutil
@@ -49,6 +50,11 @@ class Trial:
     def name(self) -> str:
         """What tells it from all others."""
         return f"{self.change.file}: {self.words}"
+
+    @property
+    def key(self) -> str:
+        """What tells it from those of the same name, too."""
+        return hashlib.sha256(repr(self.change).encode()).hexdigest()[:16]
 
     @property
     def words(self) -> str:
@@ -122,16 +128,23 @@ def missing(before: Mapping, now: Mapping) -> list[str]:
 
 
 class Kept:
-    """What is known of mutants of the series, so that a stopped command goes on."""
+    """What is known of mutants of the series, so that a stopped command goes on, and
+    another machine with it."""
 
     def __init__(self, key: str) -> None:
+        self.key = key
         self.path = paths.cache() / "mutate" / f"{key}.json"
+        self.published = paths.ROOT / "docs/mutants.json"
         self._lock = threading.Lock()
-        self.known = json.loads(self.path.read_text("utf-8")) if self.path.exists() else {}
+        self.known: dict = next(filter(None, map(self._read, (self.path, self.published))), {})
+
+    def _read(self, path):
+        found = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        return found["tried"] if found.get("of") == self.key else {}
 
     def load(self, trial: Trial, names: Sequence[str]) -> bool:
         """Complete `trial`; whether it has been tried on the kernels `names`."""
-        found = self.known.get(repr(trial.change))
+        found = self.known.get(trial.key)
         if found:
             trial.fate, trial.cell, trial.cases, trial.twin, on, why = found
             return set(names) <= set(on) and bool(trial.why or not why)
@@ -139,11 +152,20 @@ class Kept:
 
     def save(self, trial: Trial, names: Sequence[str]) -> None:
         """Keep what came of `trial` on the kernels `names`; any thread may."""
-        key = repr(trial.change)        # in a function, a name may be that of several
         with self._lock:
-            before = self.known.get(key)
+            before = self.known.get(trial.key)
             on = before[4] if before and before[5] == trial.why else []
-            self.known[key] = [trial.fate, trial.cell, trial.cases, trial.twin,
-                               [*on, *names], trial.why]
+            self.known[trial.key] = [trial.fate, trial.cell, trial.cases, trial.twin,
+                                     [*on, *names], trial.why]
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            paths.replace(self.path, json.dumps(self.known, indent=1))
+            self._write(self.path)
+
+    def publish(self) -> None:
+        """Write docs/mutants.json, if anything is known."""
+        if self.known:
+            self._write(self.published)
+
+    def _write(self, path):
+        lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(found)}"
+                           for key, found in sorted(self.known.items()))
+        paths.replace(path, f'{{"of": "{self.key}", "tried": {{\n{lines}\n}}}}\n')

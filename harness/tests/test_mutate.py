@@ -582,6 +582,23 @@ class Command(Lab):
         self.mutate()
         self.assertTrue(self.boots())
 
+    def test_goes_on_elsewhere(self):
+        """What was tried before it stopped is not tried again with an empty cache."""
+        on = mutate.Trying.on
+
+        def stopped(*args):
+            on(*args)
+            raise KeyboardInterrupt
+
+        self.notice({("one", 1): ktap("not ok a"), ("two", 1): ktap("not ok a")}, seen=())
+        with mock.patch.object(mutate.Trying, "on", stopped):
+            self.mutate()
+        self.assertEqual({number for _, number in self.numbers()}, {"1", "2", "3"})
+        shutil.rmtree(paths.cache() / "mutate")
+        status, out = self.mutate()
+        self.assertEqual((status, self.boots()), (FAILED, []))
+        self.assertRegex(out[-1], "^mutate: 3 mutants: 1 noticed, .* 2 survived")
+
     def test_usage(self):
         for argv in (["2"], ["-1"]):
             self.assertEqual(self.mutate(*argv)[0], USAGE)
