@@ -58,10 +58,6 @@ def _sources():
         if not (stock / ".git").is_dir():
             return []
         data = json.loads(stock.with_suffix(".json").read_text(encoding="utf-8"))
-        if isinstance(data, dict):      # of a cache that has had room for one only
-            del data["sha256"]
-            commit = process.git("rev-parse", "refs/heads/stock", cwd=stock).stdout
-            data = [{**data, "commit": commit.strip()}]
         return [Source(**fields) for fields in data]
     except (OSError, ValueError, TypeError, KeyError):
         return []

@@ -12,7 +12,6 @@ that a file that does not change keeps its time and a build stays warm.
 """
 
 import hashlib
-import json
 import re
 import shutil
 from pathlib import Path
@@ -105,13 +104,7 @@ def has_mails(name: str) -> bool:
 def _made(name, head):
     """The commit at which the lab left branch `name`, which is at `head`."""
     commit = resolve(f"refs/lab/made/{name}")
-    if commit or not has_mails(name):
-        return commit or head
-    try:                        # a cache from before there were these refs
-        state = (paths.trees() / "state.json").read_text(encoding="utf-8")
-        return json.loads(state)[name]["commit"]
-    except (OSError, ValueError, KeyError):
-        return None
+    return commit or (None if has_mails(name) else head)
 
 
 def own_work(name: str) -> bool:

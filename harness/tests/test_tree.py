@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The trees: made on demand, moved with care, never half."""
 
-import json
 import os
 import shutil
 from unittest import mock
@@ -56,16 +55,6 @@ class Trees(Sandbox):
             os.utime(path, (1e9, 1e9))
         return lambda: sorted(str(p.relative_to(top)) for p in files
                               if not p.exists() or p.stat().st_mtime != 1e9)
-
-    def old_cache(self):
-        """Make the cache what it was before there were refs/lab/made and applied."""
-        state = {"series": {"digest": "x", "commit": self.git("rev-parse", "HEAD")}}
-        (paths.trees() / "state.json").write_text(json.dumps(state))
-        path = paths.trees() / "stock.json"
-        source, = json.loads(path.read_text())
-        path.write_text(json.dumps({"version": source["version"], "origin": "a tarball",
-                                    "sha256": "x", "key": source["key"]}))
-        self.lose_refs()
 
     def lose_refs(self):
         for ref in self.git("for-each-ref", "--format=%(refname)", "refs/lab").split():
@@ -136,9 +125,9 @@ class Making(Trees):
         self.assertTrue((where / "COPYING").exists())
         self.assertFalse((admin / "locked").exists())
 
-    def test_old_cache_keeps_own_work(self):
+    def test_lost_refs_keep_own_work(self):
         trees.tree("series")
-        self.old_cache()
+        self.lose_refs()
         self.edit()
         head = self.git("rev-parse", "HEAD")
         self.change_mail()
@@ -362,17 +351,6 @@ class Suites(Trees):
             trees.tree("series-suites")
         trees.tree("series-suites", reset=True)
         self.assertIn("zwei\n", (where / "mm/hmm.c").read_text())
-
-    def test_old_cache_goes_on(self):
-        trees.tree("series"), trees.tree("stock-suites")
-        self.old_cache()
-        changed = [self.ageing(name) for name in ("stock", "series", "stock-suites")]
-        self.change_mail()
-        (self.root / "base/compat.h").write_text(f"{COMPAT}/* more */\n")
-        with mock.patch.object(fetch, "_tar", side_effect=AssertionError):
-            trees.tree("series"), trees.tree("stock-suites")
-        self.assertEqual([files() for files in changed],
-                         [[], ["mm/hmm.c"], ["kernel/dma/tests/compat.h"]])
 
     def test_suites_alone(self):
         for name, direct in (("stock-suites", DIRECT), ("base-suites", BASED)):
