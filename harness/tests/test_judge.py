@@ -54,7 +54,7 @@ ROWS = [
     ("ATTRIBUTE", "REFUSED", REFUSED, ".events = -1", REFUSED_SAYS),
     *(("REG_MR", "REFUSED", REFUSED, differs,
        "refused: nothing left behind, the process goes on")
-      for differs in (".listed = 1", ".events = -1")),
+      for differs in (".listed = 1", '.reason = "ENCRYPTED"', ".events = -1")),
     ("REG_ODP", "REFUSED", REFUSED, "", "refused: nothing left behind, the process goes on"),
     ("REG_MR", "REFUSED", REFUSED, "", "no trace event has the list that was refused"),
     # Data is lost where the process was to see it, or the mapping to be refused.
