@@ -19,6 +19,7 @@ _SECONDS = 5                    # for one of them, on average
 _SILENCE = 20                   # seconds: interrupts are off, or it would say that it hangs
 _ARGS = ["loglevel=5", *(
     f"{module}.random_requests=300" for module in soak.MODULES)]
+_READY = re.compile(rf"{kernels.WORD}: rounds of \d+ test cases\r?\n")
 _BEGINS = re.compile(rf"{kernels.WORD}: (\d+) begins\r?\n")
 _NOTICED = re.compile(rf"{kernels.WORD}: \d+ noticed by (\S+)")
 _ASSERTED = re.compile(r"# .*: (?:EXPECTATION|ASSERTION) FAILED at ")
@@ -66,7 +67,9 @@ def _boot(boot, numbers, top):
     except LabError as err:
         if err.status != BOOT:
             raise
-    _, *said = _BEGINS.split(console.read_text("utf-8", errors="replace"))
+    ready, *said = _BEGINS.split(console.read_text("utf-8", errors="replace"))
+    if not said and _READY.search(ready):       # it hung before that it begins was printed
+        said = [str(numbers[0]), ""]
     if said[:1] != [str(numbers[0])]:
         raise LabError(f"{cell.name} tries no mutant: see {console}", BOOT)
     shutil.rmtree(directory)

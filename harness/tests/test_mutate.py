@@ -357,6 +357,13 @@ class Rounds(Sandbox):
                 self.assertEqual(found[0][:2], (
                     2, trials.NOTICED if "noticed" in text else trials.CRASHED))
 
+    def test_hangs_at_once(self):
+        """Lines are printed by a thread, which a mutant may leave no time."""
+        self.assertEqual(
+            self.rounds("dma_mutant: rounds of 3 test cases\n", said(2) + said(3)),
+            ([(1, trials.CRASHED, "hung"), (2, trials.SURVIVED, ""),
+              (3, trials.SURVIVED, "")], ["1,2,3", "2,3"]))
+
     def test_no_rounds(self):
         for console in ("", said(2)):
             with self.assertRaisesRegex(LabError, "^one tries no mutant: see /.*/console.log$"):
