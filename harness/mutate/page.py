@@ -18,7 +18,7 @@ def write(made: Sequence[Trial], kernels: Sequence[str]) -> None:
     for file in (*files, ""):
         mine = [trial for trial in made if file in ("", trial.change.file)]
         rows.append((f"`{file}`" if file else "all", *(
-            sum(trial.fate.startswith(fate) for trial in mine) for fate in trials.FATES),
+            sum(trial.fate == fate for trial in mine) for fate in trials.FATES),
             sum(trial.fate == trials.SURVIVED and not trial.why for trial in mine)))
     text = template.substitute(
         kernels=", ".join(kernels), counts=tables.markdown(rows), files="\n\n".join(

@@ -211,7 +211,7 @@ class Trying:
             except LabError as err:
                 if err.status != BUILD:
                     raise
-                trial.fate = f"{trials.BROKEN}: {err}"
+                trial.fate = trials.BROKEN      # or does not link
             else:
                 self._attempts(names, [(trial, [], [
                     dataclasses.replace(boot, build=built) for boot in boots])], top)
@@ -312,7 +312,7 @@ def _conclude(trying, reasons, patch):
             if not any(reason is other for other in used):
                 ui.say(f"mutants.toml: needed by nothing: {reason['name']}")
         page.write(trying.trials, (*KERNELS, *OTHERS))
-    counts = ", ".join(f"{sum(trial.fate.startswith(fate) for trial in trying.trials)} "
+    counts = ", ".join(f"{sum(trial.fate == fate for trial in trying.trials)} "
                        f"{fate}" for fate in trials.FATES)
     ui.conclusion(f"mutate: {len(trying.trials)} mutants: {counts}; "
                   f"{len(unexplained)} of these without a reason")
