@@ -143,6 +143,7 @@ def _id(boot, *names):
 def data(boots: Sequence[results.Outcome], plan: model.Matrix) -> dict[str, Any]:
     """All that the page shows, as the template wants it."""
     ours = [boot for boot in boots if boot.tree == "series"]
+    said = {boot.name: [*results.ktap(boot.ktap)] for boot in boots}
     commits = sorted({boot.commit for boot in ours if boot.commit})
     return {
         "ok": all(boot.ok for boot in ours),
@@ -150,8 +151,8 @@ def data(boots: Sequence[results.Outcome], plan: model.Matrix) -> dict[str, Any]
         "version": ", ".join(sorted({boot.version for boot in boots} - {""})),
         "commits": commits,
         "failures": [failure for boot in ours for failure in _failures(boot)],
-        **_matrix(ours, plan),
-        "routes": _routes(boots),
+        **_matrix(ours, said, plan),
+        "routes": _routes(boots, said),
         "cost": _tables("performance.md"), "topics": _tables("mainline.md"),
         "mutants": _tables("mutants.md")[:1],
     }
@@ -173,7 +174,7 @@ def _failures(boot):
     return found
 
 
-def _matrix(boots, plan):
+def _matrix(boots, said, plan):
     """The cells with what each suite came to in each, and why cases were skipped."""
     def column(boot, names):
         return names[0] if boot.suites else "demo"
@@ -186,7 +187,7 @@ def _matrix(boots, plan):
         counts: dict = collections.defaultdict(collections.Counter)
         for names, status in named.items():
             counts[column(boot, names)][status if status in ("PASS", "SKIP") else "FAIL"] += 1
-        reasons = collections.Counter(case.skipped for case in results.ktap(boot.ktap)
+        reasons = collections.Counter(case.skipped for case in said[boot.name]
                                       if case.skipped)
         cell = plan.cells.get(boot.cell)
         cells.append({
@@ -198,7 +199,7 @@ def _matrix(boots, plan):
     return {"suites": suites, "cells": cells}
 
 
-def _routes(boots):
+def _routes(boots, said):
     """The rows of the route table, stock beside the series where both were booted."""
     read = {boot.name: routes.read(boot) for boot in boots if boot.suites}
     both: dict = {True: {}, False: {}}
@@ -206,7 +207,7 @@ def _routes(boots):
         if boot.suites and boot.tree == "series":
             theirs = read.get(f"{boot.name}@{compare.STOCK}")
             both[bool(theirs)][boot.name] = (theirs or routes.Boot(), read[boot.name])
-    answers = _answers(boots)
+    answers = _answers(said)
     rows = []
     for row, stock in [(row, stock) for stock, pairs in both.items()
                        for row in routes.rows(pairs)]:
@@ -221,12 +222,12 @@ def _routes(boots):
     return sorted(rows, key=lambda row: (row["suite"], row["case"]))
 
 
-def _answers(boots):
+def _answers(said):
     """{(boot, suite, case): its answers, as coverage.answers() has them}."""
     found: dict = {}
-    for boot in boots:
-        for case in results.ktap(boot.ktap):
-            found.setdefault((boot.name, *case.names[:2]), set()).update(
+    for boot, ended in said.items():
+        for case in ended:
+            found.setdefault((boot, *case.names[:2]), set()).update(
                 coverage.answers(case.said))
     return found
 
