@@ -33,8 +33,8 @@ def run(patch: int, options: runner.Options) -> int:
 
     FAILED if one survives that mutants.toml gives no reason for, which saves its boots.
     LabError USAGE for a patch that does not exist; what is not the fault of a mutant is
-    raised. What was tried before on the same series, as the cache or docs/mutants.json
-    has it, is not tried again.
+    raised. What the cache or docs/mutants.json has of the same production code is not
+    tried again, but for survivors of other tests.
     """
     plan = model.load()
     source = trees.tree("series")
@@ -87,10 +87,11 @@ class Trying:
             trial.comment = change.kind == "hunk" and right[change.file] == objects.code(
                 change.made(self.texts[change.file]))
         name(self.trials, reasons)
-        self.kept = trials.Kept(_key())
-        self.memory = objects.Memory(       # tests do not change what is compiled
-            self.kept.path.with_name("objects.json"), trees.git("rev-parse", "base"),
-            *itertools.chain(*self.texts.items()))
+        code = (trees.git("rev-parse", "base"), *itertools.chain(*self.texts.items()))
+        self.kept = trials.Kept(_digest(*code, *_files("configs", "*")), _digest(
+            trees.git("rev-parse", "series^{tree}"), *_files(".", "matrix.toml"),
+            *_files("guest", "**/*.[chS]")))
+        self.memory = objects.Memory(self.kept.path.with_name("objects.json"), *code)
         self.same: dict[tuple, Trial] = {}      # by their objects
 
     def on(self, names: Sequence[str]) -> None:
@@ -241,13 +242,14 @@ def name(made: Sequence[Trial], reasons: Sequence[Mapping]) -> None:
                           if _explains(reason, trial)), "")
 
 
-def _key():
-    """What tells apart results that are not of the same series, kernels and boots."""
-    key = hashlib.sha256(trees.git("rev-parse", "series^{tree}").encode())
-    for path in (paths.ROOT / "matrix.toml", *sorted((paths.ROOT / "configs").glob("*")),
-                 *sorted((paths.ROOT / "guest").rglob("*.[chS]"))):
-        key.update(path.read_bytes() if path.is_file() else b"")
-    return key.hexdigest()[:16]
+def _files(where, pattern):
+    """The texts of these files of the project."""
+    return [path.read_text("utf-8") for path in sorted((paths.ROOT / where).glob(pattern))]
+
+
+def _digest(*texts):
+    """What tells these texts from others."""
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
 def _visit(texts):

@@ -129,18 +129,22 @@ def missing(before: Mapping, now: Mapping) -> list[str]:
 
 class Kept:
     """What is known of mutants of the series, so that a stopped command goes on, and
-    another machine with it."""
+    another machine with it: as long as the production `code` is the same, and of those
+    that survived without a reason as long as the `tests` are."""
 
-    def __init__(self, key: str) -> None:
-        self.key = key
-        self.path = paths.cache() / "mutate" / f"{key}.json"
+    def __init__(self, code: str, tests: str) -> None:
+        self.code, self.tests = code, tests
+        self.path = paths.cache() / "mutate" / f"{code}.json"
         self.published = paths.ROOT / "docs/mutants.json"
         self._lock = threading.Lock()
         self.known: dict = next(filter(None, map(self._read, (self.path, self.published))), {})
 
     def _read(self, path):
         found = json.loads(path.read_text("utf-8")) if path.exists() else {}
-        return found["tried"] if found.get("of") == self.key else {}
+        if found.get("of") != self.code:
+            return {}
+        return {key: known for key, known in found["tried"].items()
+                if found["with"] == self.tests or known[0] != SURVIVED or known[5]}
 
     def load(self, trial: Trial, names: Sequence[str]) -> bool:
         """Complete `trial`; whether it has been tried on the kernels `names`."""
@@ -168,4 +172,5 @@ class Kept:
     def _write(self, path):
         lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(found)}"
                            for key, found in sorted(self.known.items()))
-        paths.replace(path, f'{{"of": "{self.key}", "tried": {{\n{lines}\n}}}}\n')
+        paths.replace(path, (
+            f'{{"of": "{self.code}", "with": "{self.tests}", "tried": {{\n{lines}\n}}}}\n'))
