@@ -86,7 +86,7 @@ def _clean(args: argparse.Namespace) -> int:
                 raise LabError(f"the {name} tree has commits that {series.directory}/ "
                                f"lacks: ./lab refresh {name}, or ./lab tree {name} "
                                "--reset", USAGE)
-        doomed = {"builds": [*cache.glob("trees/*/.builds")], "all": [cache],
+        doomed = {"builds": [*cache.glob("trees/*/.build-*")], "all": [cache],
                   "results": {cache / "mainline", *cache.glob("results/*")}
                   - set(going_on)}[args.what]
         size = paths.size(*doomed)

@@ -54,11 +54,11 @@ results = functools.partial(_sub, "results")        # logs and reports of test r
 ccache = functools.partial(_sub, "ccache")          # the compiler cache
 
 
-def builds(tree: str) -> Path:
-    """Kernel build directories, inside the source tree `tree`, whose .gitignore
-    hides them: from there the source has the same relative path in all trees, so
-    ccache serves one tree with the objects of another."""
-    return trees() / tree / ".builds"
+def build(tree: str, name: str) -> Path:
+    """The build directory `name` in the source tree `tree`, whose .gitignore hides it.
+    From there make and gcc call the source "..", whatever the tree: ccache serves one
+    tree with the objects of another, and their dependencies hold there, too."""
+    return trees() / tree / f".build-{name}"
 
 
 def free(path: Name) -> int:

@@ -3,6 +3,7 @@
 
 import functools
 import hashlib
+import os
 import re
 import sys
 import time
@@ -65,16 +66,18 @@ class Build:
 
 def make_options(kernel):
     """The options with which every make for `kernel` is called."""
-    return [f"CC=ccache {kernel.compiler or kernel.target.compiler}"]
+    return [f"CC=ccache-c {kernel.compiler or kernel.target.compiler}"]
 
 
 def environment():
     """What make and ccache find in the environment.
 
-    Paths below the cache count as relative; neither user, host, time nor the
-    number of the build gets into a kernel.
+    What is compiled for the first time is not preprocessed twice: ccache takes the names
+    of the headers from the compiler. Neither user, host, time nor the number of the build
+    gets into a kernel.
     """
-    return {"CCACHE_DIR": paths.ccache(), "CCACHE_BASEDIR": paths.cache(),
+    return {"PATH": f"{Path(__file__).parent}:{os.environ['PATH']}",
+            "CCACHE_DIR": paths.ccache(), "CCACHE_DEPEND": "1",
             "CCACHE_NOHASHDIR": "1", "CCACHE_MAXSIZE": "5G",
             "KBUILD_BUILD_TIMESTAMP": "2026-01-01", "KBUILD_BUILD_USER": "lab",
             "KBUILD_BUILD_HOST": "lab", "KBUILD_BUILD_VERSION": "1", "LC_ALL": "C",
@@ -84,7 +87,7 @@ def environment():
 def at(kernel, name="series"):
     """The Build of `kernel` from tree `name`, whether it has been made or not."""
     return Build(kernel, paths.trees() / name,
-                 paths.builds(name) / kernel.name)
+                 paths.build(name, kernel.name))
 
 
 def build(kernel, name="series"):

@@ -27,7 +27,7 @@ def userspace() -> str:
     """
     packages.need("build")
     top = trees.tree("series")
-    work = paths.builds("series") / "tools-virtio"
+    work = paths.build("series", "tools-virtio")
     log = work / "lab-build.log"
     paths.remove(work)
     with paths.guard(work):

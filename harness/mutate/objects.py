@@ -100,7 +100,7 @@ class Compiler:
         words[-1:] = [f"-fmacro-prefix-map={top}/=", f"{top / source}"]
         words[words.index("-o") + 1] = str(output)
         words.insert(2, f"-I{top}/include")
-        done = process.run(words[words[0] == "ccache":], cwd=self.build.dir,
+        done = process.run(words[words[0] == "ccache-c":], cwd=self.build.dir,
                            env=kernel.environment())
         (top / file).unlink()
         return None if done.returncode else output.read_bytes()

@@ -61,15 +61,15 @@ for arg; do case $arg in
 --build_dir=*) dir=${arg#*=};;
 esac; console=$arg; done
 if [ $command = build ]; then
-    echo "$tree ${dir##*/}" >> $top/built
+    echo "$tree ${dir##*/.build-}" >> $top/built
     echo "$*" > $top/build.args
     env > $top/build.env
-    for name in "${dir##*/}@$tree" "${dir##*/}"; do
+    for name in "${dir##*/.build-}@$tree" "${dir##*/.build-}"; do
         if [ -e "$top/broken/$name" ]; then cat "$top/broken/$name"; exit 1; fi
     done
     [ -e $top/says ] && cat $top/says
     mkdir -p $dir/arch/x86/boot $dir/include/config
-    { echo "$tree ${dir##*/}"; [ -e $top/salt ] && cat $top/salt; } > $dir/arch/x86/boot/bzImage
+    { echo "$tree ${dir##*/.build-}"; [ -e $top/salt ] && cat $top/salt; } > $dir/arch/x86/boot/bzImage
     echo CONFIG_KUNIT=y > $dir/.config
     echo 7.3.4-lab > $dir/include/config/kernel.release
 elif [ "$raw" ]; then
@@ -98,7 +98,7 @@ if [ "$*" = --version ]; then echo 'QEMU emulator version 7.2.0'; exit; fi
 top=%(top)s cell=default
 for arg; do
     case $arg in *cell=*) cell=${arg##*cell=}; cell=${cell%%%%[ ,]*};; esac
-    [ "$before" = -kernel ] && tree=${arg%%/.builds/*} && tree=${tree##*/}
+    [ "$before" = -kernel ] && tree=${arg%%/.build-*} && tree=${tree##*/}
     before=$arg
 done
 echo "$$" >> $top/pids
@@ -218,7 +218,7 @@ class Lab(Sandbox):
     def booted(self):
         """(tree, cell) of each boot since the last call, in no order."""
         def place(argv):
-            tree = option(argv, "-kernel").partition("/.builds/")[0].rpartition("/")[2]
+            tree = option(argv, "-kernel").partition("/.build-")[0].rpartition("/")[2]
             words = " ".join(argv).split("cell=")[1]
             return tree, words.split()[0].split(",")[0]
 

@@ -25,14 +25,14 @@ class Arches(Sandbox):
         with host("aarch64"):
             self.assertEqual((arm.compiler, [*arm.packages()]),
                              ("gcc", ["qemu-system-arm"]))
-            self.assertEqual(kernel.make_options(arm_kernel), ["CC=ccache gcc"])
+            self.assertEqual(kernel.make_options(arm_kernel), ["CC=ccache-c gcc"])
         with host("x86_64"):
             self.assertEqual(kernel.make_options(arm_kernel),
-                             ["CC=ccache aarch64-linux-gnu-gcc"])
+                             ["CC=ccache-c aarch64-linux-gnu-gcc"])
             self.assertEqual([*arm.packages()], [
                 "qemu-system-arm", "gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"])
         arm_kernel.compiler = "clang-19"
-        self.assertEqual(kernel.make_options(arm_kernel), ["CC=ccache clang-19"])
+        self.assertEqual(kernel.make_options(arm_kernel), ["CC=ccache-c clang-19"])
         with host("aarch64"):
             self.assertEqual([*ARCHES["x86_64"].packages()][1:],
                              ["gcc-x86-64-linux-gnu", "libc6-dev-amd64-cross"])

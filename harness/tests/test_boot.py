@@ -298,7 +298,7 @@ class Build(Sandbox):
         trees.tree.assert_called_once_with("series")
         self.need.assert_called_once_with("build", "x86_64")
         self.assertEqual((made.source, made.dir), (paths.trees() / "series",
-                                                   paths.builds("series") / "k"))
+                                                   paths.build("series", "k")))
         args = (self.top / "args").read_text().splitlines()
         self.assertEqual(args[0], "build")
         self.assertEqual(self.configs(), [str(path) for path in
@@ -317,8 +317,7 @@ class Build(Sandbox):
             ("KBUILD", "CCACHE", "MAKE", "ARCH", "CROSS"))}, {
                 "KBUILD_BUILD_TIMESTAMP": "2026-01-01", "KBUILD_BUILD_USER": "lab",
                 "KBUILD_BUILD_HOST": "lab", "KBUILD_BUILD_VERSION": "1", "CCACHE_DIR": str(paths.ccache()),
-                "CCACHE_BASEDIR": str(paths.cache()), "CCACHE_NOHASHDIR": "1",
-                "CCACHE_MAXSIZE": "5G"})
+                "CCACHE_DEPEND": "1", "CCACHE_NOHASHDIR": "1", "CCACHE_MAXSIZE": "5G"})
 
     def test_no_suites(self):
         """A tree without the suites lacks their .kunitconfig."""
@@ -363,7 +362,7 @@ class Build(Sandbox):
                  "Provided kunitconfig is bad"),
                 ([""], "no output")):
             with self.fails(BUILD, f": {first} (log: ",
-                            paths.builds("series") / "k/lab-build.log"):
+                            paths.build("series", "k") / "lab-build.log"):
                 self.build(*lines, status=1)
 
     def test_log_is_of_this_build(self):
@@ -372,7 +371,7 @@ class Build(Sandbox):
         self.assertEqual((made.dir / "lab-build.log").read_text(), "said")
 
     def test_full_disk(self):
-        with self.fails(ENVIRONMENT, paths.builds("series") / "k", "GiB free",
+        with self.fails(ENVIRONMENT, paths.build("series", "k"), "GiB free",
                         "XDG_CACHE_HOME"):
             self.build("ERROR:root:/tmp/ccX.s: error: No space left on device", status=1)
 

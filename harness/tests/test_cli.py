@@ -176,21 +176,21 @@ class Commands(Lab):
         self.assertEqual(plan["cells"]["three"]["kernel"], "other")
         self.assertEqual(plan["kernels"]["k"]["arch"], "x86_64")
 
-    def cached(self, **sizes):
+    def cached(self, sizes):
         for name, kibibytes in sizes.items():
-            where = paths.cache() / name.replace("__", "/.").replace("_", "/")
+            where = paths.cache() / name
             where.mkdir(parents=True)
             with open(where / "file", "wb") as file:
                 os.posix_fallocate(file.fileno(), 0, kibibytes << 10 or 1)
 
     def test_clean(self):
         self.enter(mock.patch.object(paths, "GIB", 1 << 20))
-        self.cached(trees_a__builds=110, trees_b__builds=100, results=120, x=90)
+        self.cached({"trees/a/.build-k": 110, "trees/b/.build-k": 100, "results": 120, "x": 90})
         (paths.trees() / "series").mkdir()
         for size in ("0.2", "0.0"):
             self.assertEqual(self.lab("clean", "builds")[:2],
                              (PASS, [f"clean: {size} GiB freed"]))
-        self.assertFalse(list(paths.cache().glob("trees/*/.builds")))
+        self.assertFalse(list(paths.cache().glob("trees/*/.build-*")))
         self.assertTrue((paths.cache() / "results/file").exists())
         self.assertEqual(self.lab("clean", "results")[1], ["clean: 0.1 GiB freed"])
         self.assertFalse(list(paths.results().iterdir()))
@@ -213,7 +213,7 @@ class Commands(Lab):
         self.assertFalse((self.top / "cache/dma-require-coherent").exists())
 
     def test_clean_in_use(self):
-        self.cached(trees_stock__builds=0)
+        self.cached({"trees/stock/.build-k": 0})
         with paths.lock("other"):
             pass
         held = open(paths.cache() / "k-series.lock", "w", encoding="ascii")
@@ -224,7 +224,7 @@ class Commands(Lab):
             status, out, err = self.lab("clean", what)
             self.assertEqual((status, out), (ENVIRONMENT, []))
             self.assertIn("process 1234 holds", err[0])
-        self.assertTrue((paths.cache() / "trees/stock/.builds").exists())
+        self.assertTrue((paths.cache() / "trees/stock/.build-k").exists())
 
     def test_clean_while_a_run_is_going_on(self):
         """Its results stay, and its kernels; those of earlier runs can go."""
@@ -279,7 +279,7 @@ class Commands(Lab):
         status, out, _ = self.lab("build", "--tree", "base")
         self.assertEqual((status, self.built()), (PASS, [("base", "k"),
                                                          ("base", "other")]))
-        self.assertEqual(out[0], str(paths.builds("base") / "k/arch/x86/boot/bzImage"))
+        self.assertEqual(out[0], str(paths.build("base", "k") / "arch/x86/boot/bzImage"))
 
     def test_refresh(self):
         for changed, last in (([], "nothing to write"), (["a", "b"], "2 files written")):

@@ -104,7 +104,7 @@ demo = "xen"
     def test_command(self):
         self.assertEqual(self.lab("boot", "one")[0], PASS)
         argv, = self.boots()
-        image = paths.builds("series") / "k/arch/x86/boot/bzImage"
+        image = paths.build("series", "k") / "arch/x86/boot/bzImage"
         # One word of QEMU's: modules with their arguments, separated by commas.
         self.assertEqual(option(argv, "-initrd"),
                          f"{image} console=hvc0 panic=-1 kunit.filter_glob=dma* "
@@ -118,7 +118,7 @@ demo = "xen"
         self.lab("boot", "two")
         argv, = self.boots()
         self.assertTrue(option(argv, "-initrd").endswith(
-            f"demo=xen cell=two,{paths.builds('series')}/k/guest/initramfs.cpio"))
+            f"demo=xen cell=two,{paths.build('series', 'k')}/guest/initramfs.cpio"))
 
     def test_console(self):
         """What kunit.py is given has one CR a line, so no empty lines."""
