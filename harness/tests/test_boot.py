@@ -319,6 +319,14 @@ class Build(Sandbox):
                 "KBUILD_BUILD_HOST": "lab", "KBUILD_BUILD_VERSION": "1", "CCACHE_DIR": str(paths.ccache()),
                 "CCACHE_DEPEND": "1", "CCACHE_NOHASHDIR": "1", "CCACHE_MAXSIZE": "5G"})
 
+    def test_compiler_cache(self):
+        """It has no assembler, whose .incbin it would not see."""
+        self.program("ccache", 'echo "ccache $*"')
+        self.program("cc", 'echo "cc $*"')
+        for source, said in (("a.c", "ccache cc -c a.c"), ("a.S", "cc -c a.S")):
+            self.assertEqual(process.run(["ccache-c", "cc", "-c", source], env={
+                "PATH": kernel.environment()["PATH"]}).stdout, f"{said}\n")
+
     def test_no_suites(self):
         """A tree without the suites lacks their .kunitconfig."""
         self.build("Building with:")
