@@ -102,7 +102,8 @@ class Trying:
         if not waiting:
             return
         packages.need(*packages.for_cells(self._cells(names), self.plan))
-        builds = _builds(self.plan, names, "series")
+        _visit({})
+        builds = self._builds(names)
         with fetch.scratch("mutate") as scratch:
             compilers = [objects.Compiler(build, trees.touched("series"), scratch / name,
                                           self.memory) for name, build in builds.items()]
@@ -121,6 +122,10 @@ class Trying:
     def _cells(self, names):
         return [cell for cell in self.plan.cells.values()
                 if cell.kernel in names and not cell.bench]
+
+    def _builds(self, names):
+        """The kernels `names`, made from what the visited tree is now."""
+        return {name: kernel.build(self.plan.kernels[name], trees.VISITED) for name in names}
 
     def _compiled(self, compilers, waiting):
         """Those of `waiting` that change instructions, one of each kind. What has survived
@@ -163,8 +168,7 @@ class Trying:
         numbered = dict(enumerate(together, 1))
         _visit(kernels.texts(self.source, _numbered(together)))
         top = results.new_run()
-        right = trials.right(self._cells(names), _builds(self.plan, names, trees.VISITED),
-                             top / "right")
+        right = trials.right(self._cells(names), self._builds(names), top / "right")
         self._in_rounds(names, numbered, right, top)
         self._attempts(names, [
             (trial, [f"{kernels.WORD}={number}"], unasked(trial, reaching(
@@ -259,10 +263,6 @@ def _visit(texts):
 
 def _numbered(chosen):
     return {number: trial.change for number, trial in enumerate(chosen, 1)}
-
-
-def _builds(plan, names, tree):
-    return {name: kernel.build(plan.kernels[name], tree) for name in names}
 
 
 def reaching(boots: Sequence[trials.Boot], numbered: Mapping[int, Trial],
