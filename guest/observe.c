@@ -159,21 +159,17 @@ void trace_clear(void)
 static const char *trace_first(const char *event)
 {
 	static char text[65536];
-	char *line = text;
-	size_t len = strlen(event);
+	char name[64], *line;
 
 	if (read_text(TRACE_DIR "/trace", text, sizeof(text)) < 0)
 		return NULL;
-	while ((line = strstr(line, event))) {
-		if (line - text >= 2 && !strncmp(line - 2, ": ", 2) &&
-		    !strncmp(line + len, ": ", 2)) {
-			line += len + 2;
-			line[strcspn(line, "\n")] = '\0';
-			return line;
-		}
-		line += len;
-	}
-	return NULL;
+	snprintf(name, sizeof(name), ": %s: ", event);
+	line = strstr(text, name);
+	if (!line)
+		return NULL;
+	line += strlen(name);
+	line[strcspn(line, "\n")] = '\0';
+	return line;
 }
 
 void trace_log(char *first, size_t size)
