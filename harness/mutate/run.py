@@ -33,8 +33,8 @@ def run(patch: int, options: runner.Options) -> int:
 
     FAILED if one survives that mutants.toml gives no reason for, which saves its boots.
     LabError USAGE for a patch that does not exist; what is not the fault of a mutant is
-    raised. What the cache or docs/mutants.json has of the same production code is not
-    tried again, but for survivors of other tests.
+    raised. What the cache or docs/mutants.json has of the same code in the same file is
+    not tried again, but for survivors of other tests.
     """
     plan = model.load()
     source = trees.tree("series")
@@ -87,11 +87,17 @@ class Trying:
             trial.comment = change.kind == "hunk" and right[change.file] == objects.code(
                 change.made(self.texts[change.file]))
         name(self.trials, reasons)
-        code = (trees.git("rev-parse", "base"), *itertools.chain(*self.texts.items()))
-        self.kept = trials.Kept(_digest(*code, *_files("configs", "*")), _digest(
-            trees.git("rev-parse", "series^{tree}"), *_files(".", "matrix.toml"),
-            *_files("guest", "**/*.[chS]")))
-        self.memory = objects.Memory(self.kept.path.with_name("objects.json"), *code)
+        base = trees.git("rev-parse", "base")
+        configs = _files("configs", "*")
+        for trial in self.trials:
+            file = trial.change.file
+            trial.key = _digest(base, *configs, file, right[file], trial.words)
+        self.kept = trials.Kept(_digest(
+            trees.git("rev-parse", "series^{tree}"), *configs, *_files(".", "matrix.toml"),
+            *_files("guest", "**/*.[chS]")), (trial.key for trial in self.trials))
+        self.memory = objects.Memory(       # tests do not change what is compiled
+            self.kept.path.with_name("objects.json"), base,
+            *itertools.chain(*self.texts.items()))
         self.same: dict[tuple, Trial] = {}      # by their objects
 
     def on(self, names: Sequence[str]) -> None:

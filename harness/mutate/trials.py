@@ -2,7 +2,6 @@
 """Booting mutants, and what notices them."""
 
 import dataclasses
-import hashlib
 import itertools
 import json
 import shutil
@@ -45,16 +44,12 @@ class Trial:
     why: str = ""               # it may survive, as mutants.toml says
     repeat: int = 1             # which of those with the same name
     tried: set = field(default_factory=set)     # cells whose test cases did not notice
+    key: str = ""               # what tells it from those of other code in its file, too
 
     @property
     def name(self) -> str:
         """What tells it from all others."""
         return f"{self.change.file}: {self.words}"
-
-    @property
-    def key(self) -> str:
-        """What tells it from those of the same name, too."""
-        return hashlib.sha256(repr(self.change).encode()).hexdigest()[:16]
 
     @property
     def words(self) -> str:
@@ -128,21 +123,19 @@ def missing(before: Mapping, now: Mapping) -> list[str]:
 
 
 class Kept:
-    """What is known of mutants of the series, so that a stopped command goes on, and
-    another machine with it: as long as the production `code` is the same, and of those
-    that survived without a reason as long as the `tests` are."""
+    """What is known of mutants, so that a stopped command goes on, and another machine
+    with it: as long as the code of the file is the same, and of those that survived
+    without a reason as long as the `tests` are. `keys` are those of this series."""
 
-    def __init__(self, code: str, tests: str) -> None:
-        self.code, self.tests = code, tests
-        self.path = paths.cache() / "mutate" / f"{code}.json"
+    def __init__(self, tests: str, keys: Iterable[str]) -> None:
+        self.tests, self.keys = tests, set(keys)
+        self.path = paths.cache() / "mutate/tried.json"
         self.published = paths.ROOT / "docs/mutants.json"
         self._lock = threading.Lock()
-        self.known: dict = next(filter(None, map(self._read, (self.path, self.published))), {})
+        self.known = {**self._read(self.published), **self._read(self.path)}
 
     def _read(self, path):
-        found = json.loads(path.read_text("utf-8")) if path.exists() else {}
-        if found.get("of") != self.code:
-            return {}
+        found = json.loads(path.read_text("utf-8")) if path.exists() else {"tried": {}}
         return {key: known for key, known in found["tried"].items()
                 if found["with"] == self.tests or known[0] != SURVIVED or known[5]}
 
@@ -162,15 +155,13 @@ class Kept:
             self.known[trial.key] = [trial.fate, trial.cell, trial.cases, trial.twin,
                                      [*on, *names], trial.why]
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._write(self.path)
+            self._write(self.path, self.known)
 
     def publish(self) -> None:
-        """Write docs/mutants.json, if anything is known."""
-        if self.known:
-            self._write(self.published)
+        """Write docs/mutants.json, without what is known of other code."""
+        self._write(self.published, self.keys & self.known.keys())
 
-    def _write(self, path):
-        lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(found)}"
-                           for key, found in sorted(self.known.items()))
-        paths.replace(path, (
-            f'{{"of": "{self.code}", "with": "{self.tests}", "tried": {{\n{lines}\n}}}}\n'))
+    def _write(self, path, keys):
+        lines = ",\n".join(f"{json.dumps(key)}: {json.dumps(self.known[key])}"
+                           for key in sorted(keys))
+        paths.replace(path, f'{{"with": "{self.tests}", "tried": {{\n{lines}\n}}}}\n')

@@ -580,7 +580,7 @@ class Command(Lab):
         self.assertEqual(self.visited, {FILE: "old\n"})
 
     def test_goes_on(self):
-        """What was tried is not tried again until the production code changes; but for
+        """What was tried is not tried again until the code of its file changes; but for
         survivors, which another test may notice."""
         self.notice({("one", 1): ktap("not ok a"), ("two", 1): ktap("not ok a")}, seen=())
         self.program("git", 'echo "$*"')
@@ -591,7 +591,7 @@ class Command(Lab):
         self.program("git", 'echo "$*" | sed "s/series^{tree}/other tests/"')
         self.mutate()
         self.assertEqual({number for _, number in self.numbers()}, {"1", "2"})
-        self.program("git", 'echo "$*" | sed "s/base/other code/"')
+        (trees.tree("series") / FILE).write_text("abcdef!\n")
         self.mutate()
         self.assertEqual({number for _, number in self.numbers()}, {"1", "2", "3"})
 
