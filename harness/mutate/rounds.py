@@ -16,7 +16,8 @@ from . import kernels, trials
 
 _MOST = 100                     # mutants of a boot: the command line is short
 _SECONDS = 5                    # for one of them, on average
-_SILENCE = 20                   # seconds: interrupts are off, or it would say that it hangs
+_SILENCE = 20                   # seconds: interrupts are off, or it would say that it hangs;
+                                # but where all boots are slow, half of one
 _ARGS = ["loglevel=5", *(
     f"{module}.random_requests=300" for module in soak.MODULES)]
 _READY = re.compile(rf"{kernels.WORD}: rounds of \d+ test cases\r?\n")
@@ -62,7 +63,8 @@ def _boot(boot, numbers, top):
     directory.mkdir()
     console = directory / "console.log"
     try:
-        qemu.boot(boots.argv(cell, boot.build, directory), log=console, silence=_SILENCE,
+        qemu.boot(boots.argv(cell, boot.build, directory), log=console,
+                  silence=max(_SILENCE, boot.seconds / 2),
                   timeout=cell.timeout + _SECONDS * len(numbers))
     except LabError as err:
         if err.status != BOOT:
