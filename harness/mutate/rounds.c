@@ -13,6 +13,7 @@
  */
 #include <kunit/test.h>
 #include <linux/bug.h>
+#include <linux/jiffies.h>
 #include <linux/ktime.h>
 #include <linux/math64.h>
 #include <linux/notifier.h>
@@ -22,7 +23,7 @@
 #include <linux/timer.h>
 #include <asm/sections.h>
 
-#define PATIENCE	10	/* seconds for a test case */
+#define PATIENCE	10	/* seconds that a test case may take longer than without a mutant */
 
 struct round {
 	struct kunit_suite *suite;
@@ -85,7 +86,8 @@ static enum kunit_status dma_mutant_run(struct round *this)
 
 	kunit_suite_for_each_test_case(this->suite, other)
 		other->status = other == this->test_case ? KUNIT_SUCCESS : KUNIT_SKIPPED;
-	mod_timer(&patience, jiffies + PATIENCE * HZ);
+	mod_timer(&patience, jiffies + nsecs_to_jiffies(4 * this->nsecs) +
+		  (dma_mutant ? PATIENCE : 10 * PATIENCE) * HZ);
 	__kunit_test_suites_init(&this->suite, 1, true);
 	timer_delete_sync(&patience);
 	return this->suite->suite_init_err ? KUNIT_FAILURE :
