@@ -103,8 +103,9 @@ class Trying:
     def on(self, names: Sequence[str]) -> None:
         """Try on these kernels what nothing has noticed yet."""
         waiting = [trial for trial in self.trials
-                   if not trial.comment and not self.kept.load(trial, names)
-                   and trial.fate in (trials.SURVIVED, trials.EQUAL)]
+                   if not trial.comment and not self.kept.load(trial, names) and (
+                       trial.fate == trials.EQUAL or trial.fate == trials.SURVIVED
+                       and not trial.why)]
         if not waiting:
             return
         packages.need(*packages.for_cells(self._cells(names), self.plan))
