@@ -58,18 +58,18 @@ shift 2
 for arg; do case $arg in
 --json=*) json=${arg#*=};;
 --raw_output=*) raw=1;;
---build_dir=*) dir=${arg#*=};;
+--build_dir=*) dir=${arg#*=} kernel=${arg##*/.build-};;
 esac; console=$arg; done
 if [ $command = build ]; then
-    echo "$tree ${dir##*/.build-}" >> $top/built
+    echo "$tree $kernel" >> $top/built
     echo "$*" > $top/build.args
     env > $top/build.env
-    for name in "${dir##*/.build-}@$tree" "${dir##*/.build-}"; do
+    for name in "$kernel@$tree" "$kernel"; do
         if [ -e "$top/broken/$name" ]; then cat "$top/broken/$name"; exit 1; fi
     done
     [ -e $top/says ] && cat $top/says
     mkdir -p $dir/arch/x86/boot $dir/include/config
-    { echo "$tree ${dir##*/.build-}"; [ -e $top/salt ] && cat $top/salt; } > $dir/arch/x86/boot/bzImage
+    { echo "$tree $kernel"; [ -e $top/salt ] && cat $top/salt; } > $dir/arch/x86/boot/bzImage
     echo CONFIG_KUNIT=y > $dir/.config
     echo 7.3.4-lab > $dir/include/config/kernel.release
 elif [ "$raw" ]; then

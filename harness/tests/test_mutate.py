@@ -317,18 +317,20 @@ suites = "dma*"
 class Rounds(Sandbox):
     """The mutants of one cell, in boots that say what a test lets them say."""
 
-    def rounds(self, *consoles, numbers=(1, 2, 3)):
-        """(what comes of each of `numbers`, those that each boot was asked for)."""
+    def rounds(self, *consoles, numbers=(1, 2, 3), seconds=1):
+        """(what comes of each of `numbers`, those that each boot was asked for), where
+        the right boot took `seconds`."""
         asked, left = [], list(consoles)
 
-        def boot(words, log, **_):
+        def boot(words, log, silence, **_):
+            self.silence = silence
             asked.append(next(word[12:] for word in words if word.startswith("dma_mutants=")))
             log.write_text(left.pop(0))
 
         cell = model.Cell("one", "1", "x86_64", suites="dma*", args=["a"])
         with mock.patch.object(qemu, "boot", boot), \
                 mock.patch.object(boots, "argv", lambda cell, *_: cell.args):
-            made = trials.Boot(cell, mock.Mock(), {}, 1, set())
+            made = trials.Boot(cell, mock.Mock(), {}, seconds, set())
             return [*rounds.rounds(made, numbers, self.top)], asked
 
     def test_ends(self):
@@ -363,6 +365,12 @@ class Rounds(Sandbox):
             self.rounds("dma_mutant: rounds of 3 test cases\n", said(2) + said(3)),
             ([(1, trials.CRASHED, "hung"), (2, trials.SURVIVED, ""),
               (3, trials.SURVIVED, "")], ["1,2,3", "2,3"]))
+
+    def test_slow(self):
+        """A boot that takes long may be silent for longer."""
+        for seconds, silence in ((1, 20), (270, 135)):
+            self.rounds(said(1), numbers=(1,), seconds=seconds)
+            self.assertEqual(self.silence, silence)
 
     def test_no_rounds(self):
         for console in ("", said(2)):
@@ -533,6 +541,19 @@ class Command(Lab):
         status, out = self.mutate()
         self.assertEqual((status, out[-1].count("0 changes no instruction"),
                           out[-1].count("3 survived")), (FAILED, 1, 1))
+
+    def test_reason(self):
+        """What has one is not compiled for another kernel."""
+        (self.root / "matrix.toml").write_text(
+            MATRIX + "[kernel.other]\narch = 'x86_64'\n")
+        self.enter(mock.patch.object(mutate, "OTHERS", ("other",)))
+        for name, built in (("f: [cd] *", {"x86_64", "other"}), ("f: *", {"x86_64"})):
+            (self.root / "mutants.toml").write_text(
+                f"[[equivalent]]\nfile = '*'\nname = '{name}'\nwhy = 'no difference'\n")
+            shutil.rmtree(paths.cache() / "mutate", ignore_errors=True)
+            (self.root / "docs/mutants.json").unlink(missing_ok=True)
+            self.mutate()
+            self.assertEqual({kernel for _, kernel in self.built()}, built)
 
     def test_boot_without_mutant_fails(self):
         (self.top / "two.good").write_text(ktap("not ok a", "ok b"))
