@@ -20,9 +20,9 @@ from .mutants import Hunk, Mutant
 from .trials import Trial
 
 KERNELS = ("x86_64", "arm64")   # on which all is tried first
-# On which that is tried that nothing has noticed: no dma-debug, no flags in scatterlists,
-# dma_map_ops and devices that are not coherent, arch/sparc, KMSAN, suites as modules.
-OTHERS = ("x86_64-nodebug", "uml", "arm", "sparc64", "x86_64-kmsan", "arm64-modules")
+# On which that is tried that nothing has noticed: KMSAN, suites as modules, no dma-debug,
+# no flags in scatterlists, dma_map_ops and devices that are not coherent, arch/sparc.
+OTHERS = ("x86_64-kmsan", "arm64-modules", "x86_64-nodebug", "uml", "arm", "sparc64")
 _REASON = ("file", "name", "why")
 
 
