@@ -7,7 +7,7 @@ from . import commands, model, packages, process, results, runner, soak, ui
 from .boot import kernel
 from .errors import APPLY, BUILD, PASS, STYLE, USAGE, LabError
 from .gates import Finding, boot, complaints, expected, harness, lint, series
-from .reports import compare, coverage
+from .reports import compare
 
 GATES = ("harness", "lint", "mails", "boots")
 
@@ -33,12 +33,11 @@ class Tally:
         return f"{text}, {self.skipped} skipped" if self.skipped else text
 
 
-def run(full: bool, only: str, pin: bool, repeat: int, options: runner.Options) -> int:
+def run(full: bool, only: str, repeat: int, options: runner.Options) -> int:
     """Check everything, or all that is quick unless `full`; returns an exit status.
 
-    `only` names gates, with commas between; `pin` writes what the boots, `repeat` of
-    each cell, showed to expected.toml. Raises LabError for what is not the fault of the
-    series, before there is a kernel to build.
+    `only` names gates, with commas between; each cell is booted `repeat` times. Raises
+    LabError for what is not the fault of the series, before there is a kernel to build.
     """
     chosen = [name.strip() for name in only.split(",")] if only else list(GATES)
     for name in chosen:
@@ -56,7 +55,7 @@ def run(full: bool, only: str, pin: bool, repeat: int, options: runner.Options) 
     tally = Tally()
     gates = {"harness": harness.findings, "lint": _lint, "mails": series.findings,
              "boots": lambda: _boots(plan, runner.jobs_of(cells, "series", repeat), full,
-                                     pin, options)}
+                                     options)}
     with process.pool(len(GATES)) as pool:      # boots have cores to themselves
         waiting = {name: pool.submit(lambda gate: [*gate()], gates[name])
                    for name in chosen if name != "boots"}
@@ -73,7 +72,7 @@ def _lint() -> Iterator[Finding]:
     yield complaints("the linter has nothing to say of the harness", lint.complaints())
 
 
-def _boots(plan, jobs, full, pin, options) -> Iterator[Finding]:
+def _boots(plan, jobs, full, options) -> Iterator[Finding]:
     """The kernels, those without cells too if `full`, and the boots."""
     if full:
         booted = {cell.kernel for cell in plan.cells.values()}
@@ -82,13 +81,9 @@ def _boots(plan, jobs, full, pin, options) -> Iterator[Finding]:
             yield _built(name, made)
     outcomes = []
     for outcome in runner.run(plan, jobs, options):
-        yield from _booted(outcome, pin)
+        yield from _booted(outcome)
         outcomes.append(outcome)
-    if pin and expected.pin([outcome for outcome in outcomes if outcome.suites]):
-        ui.note("expected.toml has been written")
     if full:
-        yield Finding("docs/coverage.md is what ./lab coverage writes", coverage.outdated(
-            plan, [outcome for outcome in outcomes if outcome.suites and outcome.ok]), STYLE)
         yield from _soaked(plan, options)
         yield Finding("docs/routes.md is what ./lab compare writes", compare.outdated(
             plan, [outcome for outcome in outcomes if outcome.suites
@@ -110,12 +105,11 @@ def _soaked(plan, options) -> Iterator[Finding]:
         yield Finding(str(done), "" if done.passed() else "not what they promise")
 
 
-def _booted(outcome: results.Outcome, pin: bool) -> Iterator[Finding]:
+def _booted(outcome: results.Outcome) -> Iterator[Finding]:
     yield boot(outcome)
     commands.explain(outcome)
-    if outcome.ok and not pin:
+    if outcome.ok:
         changed = expected.differences(outcome)
         if changed:
             yield Finding(f"{outcome.cell} tests what it did before",
-                          f"{'; '.join(changed[:5])} (if that is right: ./lab check "
-                          "--pin)")
+                          f"{'; '.join(changed[:5])} (if that is right: ./lab pin)")

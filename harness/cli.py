@@ -147,13 +147,10 @@ def _commands(add: Callable) -> None:
         _option("--beside", type=trees.known, metavar="TREE",
                 help="boot this tree as well, for one table"),
         _option("cell", nargs="*", help="default: the quick ones"))
-    add("check", lambda args: check.run(args.full, args.only, args.pin, args.repeat,
-                                        options(args)),
+    add("check", lambda args: check.run(args.full, args.only, args.repeat, options(args)),
         "run the tests", *_RUN, _REPEAT,
         _option("--full", action="store_true", help="all cells of matrix.toml"),
-        _option("--only", default="", metavar="GATE[,GATE]", help=", ".join(check.GATES)),
-        _option("--pin", action="store_true", help="write what passes and skips to "
-                "expected.toml, instead of comparing"))
+        _option("--only", default="", metavar="GATE[,GATE]", help=", ".join(check.GATES)))
     add("bisect", lambda args: bisect.run(args.kernel, args.first, options(args)),
         "build and test after each patch", *_RUN,
         _option("kernel", nargs="*", help=f"default: {' '.join(bisect.KERNELS)}"),
@@ -202,8 +199,9 @@ def _commands(add: Callable) -> None:
         _option("--output", metavar="DIR", help="default: report in the cache"))
     add("diagram", lambda _: diagram.run(),
         "draw docs/refused.svg: will my mapping be refused, and why?")
-    add("coverage", lambda _: coverage.run(),
-        "write docs/coverage.md from the newest results of each cell")
+    add("pin", lambda args: coverage.run(args.directory),
+        "write what boots showed to expected.toml, and docs/coverage.md from that",
+        _option("directory", nargs="*", help="default: the newest boot of each cell"))
     add("boot", commands.boot, "build and boot cells", _TREE, *_RUN, _REPEAT, _JSON,
         _option("cell", nargs="+"))
     add("run", commands.run, "boot all cells, or a part of them, or what is packed", *_RUN,

@@ -7,7 +7,7 @@ import json
 import re
 import shlex
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -28,6 +28,7 @@ _STATUS = {"PASS": "passed", "SKIP": "skipped"}
 _ORDER = {"PASS": 0, "SKIP": 1}                 # those that fail come last
 _KTAP = re.compile(r"(?P<indent> *)(?:# Subtest: (?P<group>.+)|(?P<ok>ok|not ok) \d+ "
                    r"(?P<name>.+?)(?: # SKIP ?(?P<why>.*))?)")
+_ANSWER = re.compile(r" *# \w+: answer: (\S+) (\w+) (\w+)")
 _FAILED = re.compile(r"# .*: (?:EXPECTATION|ASSERTION) FAILED at (\S+)$")
 
 
@@ -147,6 +148,14 @@ def outcomes(run: Path) -> list[Outcome]:
     return made
 
 
+def below(directories: Iterable[Path]) -> Iterator[Outcome]:
+    """The Outcomes kept below each of `directories`; LabError USAGE if one is none."""
+    for directory in directories:
+        if not directory.is_dir():
+            raise LabError(f"{directory} is not a directory", USAGE)
+        yield from outcomes(directory)
+
+
 def latest() -> list[Outcome]:
     """The Outcomes of the newest run that has any; LabError USAGE if there is none."""
     for run in runs():
@@ -211,6 +220,12 @@ def cases(outcome: Outcome) -> dict:
     report = Path(outcome.directory) / "results.json"
     found = walk(json.loads(report.read_text("utf-8")), ()) if report.exists() else ()
     return dict(sorted(found, key=lambda case: _ORDER.get(case[1], len(_ORDER))))
+
+
+def answers(lines: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    """The (implementation of the DMA API, call, answer) that suites printed in `lines`."""
+    for found in filter(None, map(_ANSWER.fullmatch, lines)):
+        yield found[1], found[2], found[3]
 
 
 class Case(NamedTuple):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""expected.toml: which test cases pass in each boot, and how many skip there.
+"""expected.toml: what each boot tests, and what it gets for an answer.
 
 More than half of the cases skip in a boot, so that one which starts to skip would
 look as good as before.
@@ -7,19 +7,25 @@ look as good as before.
 
 import json
 from collections import Counter
+from collections.abc import Collection, Iterable
 
 from .. import paths, results, toml
 from ..results import Outcome
 
 _HEAD = """# SPDX-License-Identifier: GPL-2.0-only
-# Made by ./lab check --full --pin. How many parameters of a test case pass in a boot,
-# and how many of all cases skip there. Cases that are not named pass nowhere; of those
-# that are newer than what is pinned of a boot, it is listed under unknown.
+# Made by ./lab pin. How many parameters of a test case pass in a boot, how many of all
+# cases skip there, and in which boots a call gets an answer from an implementation of
+# the DMA API. Cases that are not named pass nowhere; of those that are newer than what
+# is pinned of a boot, it is listed under unknown.
 """
 
 
-def _path():
-    return paths.ROOT / "expected.toml"
+def load() -> dict[str, dict]:
+    """What is pinned: {section: {name: what of which boot}}."""
+    path = paths.ROOT / "expected.toml"
+    pinned = toml.load(path) if path.exists() else {}
+    return {name: pinned.get(name, {})
+            for name in ("skipped", "passed", "unknown", "answers")}
 
 
 def counts(outcome: Outcome) -> tuple[dict, int]:
@@ -32,50 +38,64 @@ def counts(outcome: Outcome) -> tuple[dict, int]:
     return {name: number for name, number in passed.items() if number}, skipped
 
 
+def answers(outcome: Outcome) -> set[str]:
+    """The answers that the test cases of a boot got, a line each."""
+    return set(map(" ".join, results.answers(outcome.ktap.splitlines())))
+
+
 def differences(outcome: Outcome) -> list[str]:
     """In what the boot differs from what is pinned: a sentence each.
 
-    A case that no boot has pinned is new and no difference.
+    A case that no boot has pinned is new and no difference, nor are its answers.
     """
-    pinned = toml.load(_path()) if _path().exists() else {}
-    if outcome.cell not in pinned.get("skipped", {}):
+    cell, pinned = outcome.cell, load()
+    if cell not in pinned["skipped"]:
         return []
     passed, skipped = counts(outcome)
-    new = pinned.get("unknown", {})
-    known = {name: boots for name, boots in pinned.get("passed", {}).items()
-             if outcome.cell not in new.get(name, [])}
-    found = [f"{name}: {passed.get(name, 0)} passed, {boots.get(outcome.cell, 0)} expected"
-             for name, boots in known.items()
-             if passed.get(name, 0) != boots.get(outcome.cell, 0)]
-    wanted = pinned["skipped"][outcome.cell]
+    known = {name: boots.get(cell, 0) for name, boots in pinned["passed"].items()
+             if cell not in pinned["unknown"].get(name, [])}
+    found = [f"{name}: {passed.get(name, 0)} passed, {wanted} expected"
+             for name, wanted in known.items() if passed.get(name, 0) != wanted]
+    wanted = pinned["skipped"][cell]
     if not found and skipped < wanted:
         found.append(f"{skipped} skipped, {wanted} expected")
+    seen = answers(outcome)
+    old = {answer for answer, boots in pinned["answers"].items() if cell in boots}
+    found += [f"no answer {answer} any more" for answer in sorted(old - seen)]
+    if not set(passed) - set(known):
+        found += [f"a new answer {answer}" for answer in sorted(seen - old)]
     return found
 
 
-def pin(outcomes: list[Outcome]) -> bool:
-    """Make expected.toml what the good ones of `outcomes` show; whether that changed it.
+def pin(outcomes: Collection[Outcome], cells: Iterable[str]) -> bool:
+    """Make expected.toml what `outcomes` show; whether that changed it.
 
-    Boots that are not among them stay pinned as they are.
+    Boots of other `cells` stay pinned as they are.
     """
-    pinned = toml.load(_path()) if _path().exists() else {}
-    skips, cases = pinned.get("skipped", {}), pinned.get("passed", {})
-    unknown = pinned.get("unknown", {})
-    good = [outcome for outcome in outcomes if outcome.ok]
-    others = [cell for cell in skips if cell not in {outcome.cell for outcome in good}]
-    for outcome in good:
-        passed, skips[outcome.cell] = counts(outcome)
+    pinned, names = load(), set(cells)
+    skips = {cell: count for cell, count in pinned["skipped"].items() if cell in names}
+    cases, unknown = pinned["passed"], pinned["unknown"]
+    booted = {outcome.cell for outcome in outcomes}
+    given = {answer: names.intersection(boots) - booted
+             for answer, boots in pinned["answers"].items()}
+    others = [cell for cell in skips if cell not in booted]
+    for outcome in outcomes:
+        cell = outcome.cell
+        passed, skips[cell] = counts(outcome)
         for name in {*cases, *passed}:
             if name not in cases:
                 cases[name], unknown[name] = {}, others
-            cases[name][outcome.cell] = passed.get(name, 0)
-            unknown[name] = [cell for cell in unknown.get(name, []) if cell != outcome.cell]
+            cases[name][cell] = passed.get(name, 0)
+            unknown[name] = [other for other in unknown.get(name, []) if other != cell]
+        for answer in answers(outcome):
+            given.setdefault(answer, set()).add(cell)
     lines = [_HEAD, "[skipped]", *(f"{boot} = {skips[boot]}" for boot in sorted(skips)),
              "", "[passed]"]
-    for name, boots in sorted(cases.items()):
-        passing = ", ".join(f"{boot} = {boots[boot]}" for boot in sorted(boots)
-                            if boots[boot])
+    for name, numbers in sorted(cases.items()):
+        passing = ", ".join(f"{boot} = {numbers[boot]}" for boot in sorted(skips)
+                            if numbers.get(boot))
         lines += [f'"{name}" = {{ {passing} }}'] * bool(passing)
-    lines += ["", "[unknown]", *(f'"{name}" = {json.dumps(cells)}'
-                                 for name, cells in sorted(unknown.items()) if cells)]
-    return paths.replace(_path(), "\n".join(lines) + "\n")
+    for section, lists in (("unknown", unknown), ("answers", given)):
+        lines += ["", f"[{section}]", *(f'"{name}" = {json.dumps(sorted(boots))}'
+                                        for name, boots in sorted(lists.items()) if boots)]
+    return paths.replace(paths.ROOT / "expected.toml", "\n".join(lines) + "\n")

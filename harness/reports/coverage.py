@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""./lab coverage: which call got which answer by which route, and in which boots.
+"""./lab pin: which call got which answer by which route, and in which boots.
 
 The suites print a line for each answer that the calls of a test case got. Where no
 boot has shown an answer, coverage.toml says why.
 """
 
 import fnmatch
-import re
 import string
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from .. import model, paths, results, toml, ui
 from ..errors import FAILED, PASS
+from ..gates import expected
 from ..source import trees
 from . import tables
 
@@ -25,7 +26,6 @@ REASONS = ("NONCOHERENT", "FORCED_BOUNCE", "UNREACHABLE", "ENCRYPTED", "UNTRUSTE
            "BOUNCE")
 ANSWERS = ("mapped", *REASONS)
 
-_ANSWER = re.compile(r" *# \w+: answer: (\S+) (\w+) (\w+)")
 _RULE = ("route", "call", "answer", "why")
 
 # {(route, call, answer): names of boots}
@@ -47,41 +47,36 @@ class Rule:
                    for word, globs in zip(place, (self.route, self.call, self.answer)))
 
 
-def run() -> int:
-    """Write docs/coverage.md from the newest results of each cell; an exit status.
+def run(directories: Sequence[str]) -> int:
+    """Pin what the boots below `directories` showed, by default those kept here, and
+    write docs/coverage.md from all that is pinned; an exit status.
 
-    FAILED if an answer is neither seen nor explained. A cell that has not been booted
-    from the commit that the series tree is at is left out, and named.
+    FAILED if an answer is neither seen nor explained. Pinned are the newest good boots
+    of each cell from the commit that the series tree is at; the other cells are named,
+    and stay as they are. LabError USAGE if there is no such directory.
     """
     plan = model.load()
-    outcomes = newest(plan)
-    missing = {cell.name for cell in plan.cells.values() if cell.suites} - {
-        outcome.cell for outcome in outcomes}
+    booted = newest(plan, [Path(name) for name in directories] or results.runs()[::-1])
+    missing = {cell.name for cell in plan.cells.values() if cell.suites} - set(booted)
     if missing:
-        ui.note(f"no results of this series: ./lab kunit {' '.join(sorted(missing))}")
-    text, wrong = report(plan, outcomes)
+        ui.note("pinned as before, since there is no good boot of this series: "
+                f"{' '.join(sorted(missing))}")
+    pinned = expected.pin(booted.values(), plan.cells)
+    text, wrong = report(plan, expected.load())
     for line in wrong:
         ui.say(line)
     written = paths.replace(paths.ROOT / PAGE, text)
-    ui.conclusion(f"coverage: {len(wrong)} mistakes; {PAGE} "
-                  f"{'written' if written else 'as it was'}")
+    ui.conclusion(f"pin: {len(booted)} boots, {len(wrong)} mistakes; "
+                  + ", ".join(f"{name} {'written' if changed else 'as it was'}" for
+                              name, changed in (("expected.toml", pinned), (PAGE, written))))
     return FAILED if wrong else PASS
 
 
-def outdated(plan: model.Matrix, outcomes: list[results.Outcome]) -> str:
-    """What is wrong with the page or with coverage.toml, after `outcomes`; "" if
-    nothing is."""
-    text, wrong = report(plan, outcomes)
-    path = paths.ROOT / PAGE
-    old = path.read_text("utf-8") if path.exists() else ""
-    return "; ".join(wrong) or ("" if text == old else "./lab coverage writes it anew")
-
-
-def report(plan: model.Matrix, outcomes: list[results.Outcome]) -> tuple[str, list[str]]:
-    """(docs/coverage.md for `outcomes`, what is wrong with what they show)."""
-    seen = read(plan, outcomes)
+def report(plan: model.Matrix, pinned: dict[str, dict]) -> tuple[str, list[str]]:
+    """(docs/coverage.md for what is `pinned`, what is wrong with it in words)."""
+    seen = read(plan, pinned["answers"])
     empty, wrong = explain(seen, load())
-    boots = [plan.cells[outcome.cell] for outcome in outcomes]
+    boots = [cell for name, cell in plan.cells.items() if name in pinned["skipped"]]
     return page(boots, seen, empty), wrong
 
 
@@ -91,36 +86,28 @@ def load() -> list[Rule]:
             toml.entries(paths.ROOT / "coverage.toml", "never", _RULE)]
 
 
-def newest(plan: model.Matrix) -> list[results.Outcome]:
-    """The newest good Outcome of each cell that runs suites, all of the commit that the
-    series tree is at."""
+def newest(plan: model.Matrix, directories: Iterable[Path]) -> dict[str, results.Outcome]:
+    """{cell: its last good Outcome below `directories`}, where all of its suites ran
+    and the kernel was built from the commit that the series tree is at."""
     commit = trees.git("rev-parse", "HEAD", cwd=paths.trees() / "series")
-    found: dict[str, results.Outcome] = {}
-    for directory in results.runs():
-        for outcome in results.outcomes(directory):
-            cell = plan.cells.get(outcome.cell)
-            if (cell and cell.suites and outcome.suites == cell.suites and outcome.ok
-                    and outcome.commit == commit and outcome.tree == "series"):
-                found.setdefault(outcome.cell, outcome)
-    return [found[name] for name in plan.cells if name in found]
+    found = {}
+    for outcome in results.below(directories):
+        cell = plan.cells.get(outcome.cell)
+        if (cell and cell.suites and outcome.suites == cell.suites and outcome.ok
+                and outcome.commit == commit and outcome.tree == "series"):
+            found[outcome.cell] = outcome
+    return found
 
 
-def read(plan: model.Matrix, outcomes: list[results.Outcome]) -> Seen:
-    """What `outcomes` have shown."""
+def read(plan: model.Matrix, answers: dict[str, Sequence[str]]) -> Seen:
+    """The cells that show each answer, in the order of the matrix, from what is pinned."""
     seen: Seen = {}
-    for outcome in outcomes:
-        cell = plan.cells[outcome.cell]
-        for by, call, answer in answers(outcome.ktap.splitlines()):
-            place = (_route(by, cell, plan), call, answer)
-            if cell.name not in seen.setdefault(place, []):
-                seen[place].append(cell.name)
+    for cell in plan.cells.values():
+        for line, boots in answers.items():
+            if cell.name in boots:
+                by, call, answer = line.split()
+                seen.setdefault((_route(by, cell, plan), call, answer), []).append(cell.name)
     return seen
-
-
-def answers(lines: Iterable[str]) -> Iterator[tuple[str, str, str]]:
-    """The (implementation of the DMA API, call, answer) that suites printed in `lines`."""
-    for found in filter(None, map(_ANSWER.fullmatch, lines)):
-        yield found[1], found[2], found[3]
 
 
 def _route(by, cell, plan):

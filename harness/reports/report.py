@@ -13,7 +13,7 @@ from typing import Any, Optional
 from .. import model, packages, paths, process, results, ui
 from ..errors import FAILED, INTERNAL, PASS, USAGE, LabError
 from ..gates.lint import PYTHON
-from . import compare, coverage, routes, tables
+from . import compare, routes, tables
 
 _RENDER = Path(__file__).with_name("render.py")
 _TEMPLATE = Path(__file__).with_name("report.html.in")
@@ -51,13 +51,8 @@ def run(directories: Sequence[str], output: Optional[str]) -> int:
 def gather(directories: Iterable[Path]) -> list[results.Outcome]:
     """The Outcomes kept below `directories`, of each cell and tree the last one, in the
     order of their names."""
-    found: dict[tuple[str, str], results.Outcome] = {}
-    for directory in directories:
-        if not directory.is_dir():
-            raise LabError(f"{directory} is not a directory", USAGE)
-        for outcome in results.outcomes(directory):
-            if outcome.tree in _TREES:
-                found[outcome.cell, outcome.tree] = outcome
+    found = {(outcome.cell, outcome.tree): outcome for outcome in results.below(directories)
+             if outcome.tree in _TREES}
     return [found[key] for key in sorted(found)]
 
 
@@ -223,12 +218,12 @@ def _routes(boots, said):
 
 
 def _answers(said):
-    """{(boot, suite, case): its answers, as coverage.answers() has them}."""
+    """{(boot, suite, case): its answers, as results.answers() has them}."""
     found: dict = {}
     for boot, ended in said.items():
         for case in ended:
             found.setdefault((boot, *case.names[:2]), set()).update(
-                coverage.answers(case.said))
+                results.answers(case.said))
     return found
 
 

@@ -7,7 +7,7 @@ from harness import packages, paths, results
 from harness.errors import (APPLY, BOOT, BUILD, ENVIRONMENT, FAILED, PASS, STYLE, USAGE,
                             LabError)
 from harness.gates import lint
-from harness.reports import compare, coverage
+from harness.reports import compare
 from harness.source import mails, trees
 from harness.tests.lab import MATRIX, Lab, ktap
 
@@ -23,7 +23,6 @@ class Check(Lab):
         (self.top / "unittest").write_text("Ran 5 tests in 1s\n\nOK (skipped=2)\n")
         self.lint, self.outdated = [], []
         self.enter(mock.patch.object(lint, "complaints", lambda: self.lint))
-        self.enter(mock.patch.object(coverage, "outdated", return_value=""))
         self.enter(mock.patch.object(mails, "outdated", lambda *_: self.outdated))
         self.says("checkpatch.pl", "exit 0")
         self.says("get_maintainer.pl", "echo 'x (DMA MAPPING HELPERS)'")

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""./lab coverage: what boots have shown, and why the rest is not seen."""
+"""./lab pin: what boots have shown, and why the rest is not seen."""
 
 import unittest
 
-from harness import model, results
+from harness import model
 from harness.errors import USAGE
+from harness.gates import expected
 from harness.reports import coverage
 from harness.reports.coverage import Rule
 from harness.tests import Sandbox
+from harness.tests.lab import CHECKOUT
 
 SEEN = {("dma-direct", call, answer): ["a"] for call in coverage.CALLS
         for answer in coverage.ANSWERS}
@@ -42,24 +44,26 @@ class Page(unittest.TestCase):
     def test_ranges(self):
         self.assertEqual(coverage.ranges([1, 2, 3, 5, 7, 8]), "1-3, 5, 7-8")
 
+    def test_is_of_what_is_pinned(self):
+        text, wrong = coverage.report(model.load(), expected.load())
+        self.assertEqual(wrong, [])
+        self.assertEqual(text, (CHECKOUT / coverage.PAGE).read_text("utf-8"),
+                         "it is stale: ./lab pin")
+
 
 class Read(Sandbox):
-    def test_lines(self):
-        """Only of the cases themselves, and under the name of the route."""
-        (self.top / "ktap.log").write_text(
-            "    # a: answer: dma-direct dma_map_phys mapped\n"
-            "    # a: answer: dma_map_ops dma_map_sgtable UNREACHABLE\n"
-            "    # a: route: mapped=1\n"
-            "    # a: answer: dma_map_ops dma_map_sgtable UNREACHABLE\n")
+    def test_route(self):
+        """Answers are found under the name of the route."""
         cell = model.Cell("x", "", "k", xen=["y"], suites="dma*")
         plan = model.Matrix({"k": model.Kernel("k", "x86_64")}, {"x": cell})
-        outcome = results.Outcome("x", directory=str(self.top))
-        self.assertEqual(coverage.read(plan, [outcome]), {
+        pinned = {"dma-direct dma_map_phys mapped": ["x", "gone"],
+                  "dma_map_ops dma_map_sgtable UNREACHABLE": ["x"]}
+        self.assertEqual(coverage.read(plan, pinned), {
             ("dma-direct", "dma_map_phys", "mapped"): ["x"],
             ("xen-swiotlb", "dma_map_sgtable", "UNREACHABLE"): ["x"]})
         cell.xen = []
         self.assertIn(("dma_map_ops of x86_64", "dma_map_sgtable", "UNREACHABLE"),
-                      coverage.read(plan, [outcome]))
+                      coverage.read(plan, pinned))
 
     def test_broken_rules(self):
         (self.root / "coverage.toml").write_text('[[never]]\nroute = "*"\n')

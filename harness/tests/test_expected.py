@@ -1,8 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""expected.toml: a case that starts to skip in a boot is noticed."""
+"""expected.toml: a case that starts to skip in a boot is noticed, or another answer."""
 
-from harness.errors import FAILED, PASS
+from harness import paths
+from harness.errors import FAILED, PASS, USAGE
+from harness.reports import coverage
 from harness.tests.lab import Lab, ktap
+
+ANSWERS = "".join(f"    # a: answer: dma-direct dma_map_phys {reason}\n"
+                  for reason in coverage.REASONS)
+RULES = "".join(f"[[never]]\nroute = '*'\ncall = '{call}'\nanswer = '{answer}'\n"
+                "why = 'because'\n" for call, answer in (
+                    ("dma_map_phys", "mapped"),
+                    ("[!d]*|dma_[!m]*|dma_map_[!p]*|dma_map_pa*", "*")))
 
 PINNED = """
 [skipped]
@@ -15,7 +24,15 @@ two = 1
 "dma_direct.b" = { one = 1, three = 1, two = 1 }
 
 [unknown]
-"""
+
+[answers]
+""" + "".join(f'"dma-direct dma_map_phys {reason}" = ["one", "three", "two"]\n'
+              for reason in sorted(coverage.REASONS))
+
+
+def answering(*cases, answers=ANSWERS):
+    """ktap() with the answers that the suites print."""
+    return ktap(*cases).replace("    ok 1", f"{answers}    ok 1", 1)
 
 
 class Expected(Lab):
@@ -30,6 +47,9 @@ class Expected(Lab):
     def setUp(self):
         super().setUp()
         (self.root / "expected.toml").write_text(PINNED)
+        (self.root / "coverage.toml").write_text(RULES)
+        paths.replace(self.root / "docs/coverage.md.in", b"$routes\n$notes\n$boots\n")
+        self.console("default", answering("ok a", "ok b", "ok c # SKIP none"))
 
     def check(self, *argv):
         """(status, lines of what failed) of ./lab check."""
@@ -45,23 +65,23 @@ class Expected(Lab):
         self.assertEqual(self.check(), (PASS, []))
 
     def test_case_that_starts_to_skip(self):
-        self.console("one", ktap("ok a", "ok b # SKIP why", "ok c # SKIP none"))
+        self.console("one", answering("ok a", "ok b # SKIP why", "ok c # SKIP none"))
         self.assertEqual(self.check(), (FAILED, [
             "FAIL  one tests what it did before: dma_direct.b: 0 passed, 1 expected "
-            "(if that is right: ./lab check --pin)"]))
+            "(if that is right: ./lab pin)"]))
 
     def test_case_that_is_gone(self):
-        self.console("one", ktap("ok a", "ok c # SKIP none"))
+        self.console("one", answering("ok a", "ok c # SKIP none"))
         self.assertIn("dma_direct.b: 0 passed, 1 expected", self.check()[1][0])
 
     def test_skip_that_is_gone(self):
-        self.console("one", ktap("ok a", "ok b"))
+        self.console("one", answering("ok a", "ok b"))
         self.assertIn("before: 0 skipped, 1 expected (", self.check()[1][0])
 
     def test_new_case(self):
         """Neither one that passes nor one that skips is a failure."""
-        self.console("one", ktap("ok a", "ok b", "ok c # SKIP none", "ok d"))
-        self.console("two", ktap("ok a", "ok b", "ok c # SKIP none", "ok e # SKIP none"))
+        self.console("one", answering("ok a", "ok b", "ok c # SKIP none", "ok d"))
+        self.console("two", answering("ok a", "ok b", "ok c # SKIP none", "ok e # SKIP none"))
         self.assertEqual(self.check(), (PASS, []))
 
     def test_nothing_is_pinned(self):
@@ -72,45 +92,81 @@ class Expected(Lab):
         (self.root / "expected.toml").unlink()
         self.assertEqual(self.check(), (PASS, []))
 
+    def test_answers(self):
+        """One that is missing and one that is new, but not of a case that is new."""
+        self.console("one", answering("ok a", "ok b", "ok c # SKIP none", answers=(
+            ANSWERS.replace(" BOUNCE", " mapped"))))
+        self.assertEqual(self.check(), (FAILED, [
+            "FAIL  one tests what it did before: no answer dma-direct dma_map_phys BOUNCE "
+            "any more; a new answer dma-direct dma_map_phys mapped (if that is right: "
+            "./lab pin)"]))
+        self.console("one", answering("ok a", "ok b", "ok c # SKIP none", "ok d", answers=(
+            ANSWERS + ANSWERS.replace("direct", "iommu"))))
+        self.assertEqual(self.check(), (PASS, []))
+
+    def pin(self, *argv):
+        """(status, last line) of ./lab pin."""
+        status, out, _ = self.lab("pin", *argv)
+        return status, out[-1]
+
     def test_pin(self):
         (self.root / "expected.toml").unlink()
-        status, _, err = self.lab("check", "--only", "boots", "--pin")
+        self.check()
+        self.assertEqual(self.pin(), (PASS, "pin: 3 boots, 0 mistakes; expected.toml written, "
+                                      "docs/coverage.md written"))
+        self.assertEqual(self.pinned(), PINNED)
+        self.assertIn("| `dma_map_phys` | a      |         1-3 |           1-3 |",
+                      (self.root / "docs/coverage.md").read_text())
+        self.assertEqual(self.pin()[1].partition("; ")[2],
+                         "expected.toml as it was, docs/coverage.md as it was")
+
+    def test_pin_from_elsewhere(self):
+        """Of results of another machine, which are in a directory."""
+        self.lab("run", "one", "--output", str(self.top / "there"))
+        self.console("one", answering("ok a", "ok b"))
+        self.check()
+        status, _, err = self.lab("pin", str(self.top / "there"))
         self.assertEqual((status, self.pinned()), (PASS, PINNED))
-        self.assertIn("expected.toml has been written", err)
-        _, _, err = self.lab("check", "--only", "boots", "--pin")
-        self.assertNotIn("expected.toml has been written", err)
+        self.assertIn("pinned as before, since there is no good boot of this series: "
+                      "three two", err[-1])
+        status, _, err = self.lab("pin", "nowhere")
+        self.assertEqual((status, err), (USAGE, ["lab: nowhere is not a directory"]))
+
+    def test_mistakes(self):
+        """What is seen and said not to be, and what is neither."""
+        self.console("default", answering("ok a", answers=ANSWERS.replace(" BOUNCE",
+                                                                          " mapped")))
+        self.check()
+        place = "dma-direct dma_map_phys"
+        status, out, _ = self.lab("pin")
+        self.assertEqual((status, out[:-1]), (FAILED, [
+            f"{place} mapped: seen in one, and coverage.toml says why not: because",
+            f"{place} BOUNCE: no boot shows it, and coverage.toml does not say why",
+            "coverage.toml: no answer is missing for this reason: because",
+            "no boot shows the reason BOUNCE"]))
+        self.assertTrue(out[-1].startswith("pin: 3 boots, 4 mistakes; "))
 
     def test_pin_what_has_run_and_passed(self):
         """Neither what failed nor what was not booted is pinned anew."""
-        text = ktap("ok a", "ok d", "ok c # SKIP none", "ok e # SKIP none")
+        text = answering("ok a", "ok d", "ok c # SKIP none", "ok e # SKIP none")
         self.console("one", text)
         self.console("two", text.replace("ok 2 d", "not ok 2 d"))
-        self.console("three", text)
-        (self.root / "matrix.toml").write_text(
-            self.MATRIX.replace("cell=three']\nsuites = 'x'\nquick = true",
-                                "cell=three']\nsuites = 'x'\nquick = false"))
-        status, failed = self.check("--pin")
-        self.assertEqual((status, len(failed), len(self.boots())), (FAILED, 1, 3))
-        self.assertEqual(self.pinned(), """
-[skipped]
-one = 2
-three = 1
-two = 1
-
-[passed]
-"dma_direct.a" = { one = 1, three = 1, two = 1 }
-"dma_direct.b" = { three = 1, two = 1 }
-"dma_direct.d" = { one = 1 }
+        self.lab("kunit", "one", "two")
+        self.assertEqual(self.pin()[0], PASS)
+        self.assertEqual(self.pinned(), PINNED.replace("one = 1\nthree", "one = 2\nthree", 1)
+                         .replace('b" = { one = 1, ', 'b" = { ').replace("""
+[unknown]
+""", """"dma_direct.d" = { one = 1 }
 
 [unknown]
 "dma_direct.d" = ["three", "two"]
-""")
+"""))
 
         # Until they are booted again.
-        self.console("two", ktap("ok a", "ok b", "ok d", "ok c # SKIP none"))
+        self.console("two", answering("ok a", "ok b", "ok d", "ok c # SKIP none"))
         self.assertEqual(self.check(), (PASS, []))
-        self.check("--pin")
-        self.assertTrue(self.pinned().endswith(
-            '"dma_direct.d" = { one = 1, two = 1 }\n\n[unknown]\n"dma_direct.d" = ["three"]\n'))
-        self.console("two", ktap("ok a", "ok b", "ok c # SKIP none"))
+        self.pin()
+        self.assertIn('"dma_direct.d" = { one = 1, two = 1 }\n\n[unknown]\n\n',
+                      self.pinned())
+        self.console("two", answering("ok a", "ok b", "ok c # SKIP none"))
         self.assertIn("dma_direct.d: 0 passed, 1 expected", self.check()[1][0])
