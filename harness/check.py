@@ -108,8 +108,6 @@ def _soaked(plan, options) -> Iterator[Finding]:
 def _booted(outcome: results.Outcome) -> Iterator[Finding]:
     yield boot(outcome)
     commands.explain(outcome)
-    if outcome.ok:
-        changed = expected.differences(outcome)
-        if changed:
-            yield Finding(f"{outcome.cell} tests what it did before",
-                          f"{'; '.join(changed[:5])} (if that is right: ./lab pin)")
+    held = expected.as_before(outcome)
+    if held.failed:
+        yield held

@@ -14,7 +14,8 @@ from pathlib import Path
 from . import model, packages, paths, process, results, runner, ui
 from .boot import cell as boots
 from .boot import kernel, qemu
-from .errors import BOOT, PASS, USAGE, LabError
+from .errors import BOOT, FAILED, PASS, USAGE, LabError
+from .gates import expected
 from .source import trees
 
 MOST = 5                        # failures of a boot that are printed
@@ -41,8 +42,8 @@ def boot(args: argparse.Namespace) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Boot all cells but benchmarks, or those named, or one part of so many of these;
-    an exit status."""
+    """Boot all cells but benchmarks, or those named, or one part of so many of these,
+    and hold them against what is pinned; an exit status."""
     plan = model.load()
     number, count = args.shard
     chosen = [cell for cell in plan.pick(args.cell or ["*"]) if not cell.bench]
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     return _report(runner.run(
         plan, runner.jobs_of(chosen, "series", args.repeat),
         dataclasses.replace(options(args), packed=packed),
-        Path(args.output).resolve() if args.output else None), args)
+        Path(args.output).resolve() if args.output else None), args, pinned=True)
 
 
 def shard(text: str) -> tuple[int, int]:
@@ -92,20 +93,25 @@ def _boot(plan, cells, args):
     return _report(runner.run(plan, jobs, options(args)), args)
 
 
-def _report(booted, args):
-    """Print each Outcome as it comes, or all as JSON; an exit status."""
-    outcomes = []
+def _report(booted, args, pinned=False):
+    """Print each Outcome as it comes, or all as JSON; an exit status. What differs from
+    what is `pinned` fails, too."""
+    outcomes, changed = [], 0
     for outcome in booted:
         outcomes.append(outcome)
+        before = expected.as_before(outcome)
+        changed += pinned and before.failed
         if not args.json:
             ui.say(f"{'ok  ' if outcome.ok else 'FAIL'}  {outcome.cell}: {outcome}")
             explain(outcome)
+            if pinned and before.failed:
+                ui.say(str(before))
     if args.json:
         ui.say(json.dumps([dataclasses.asdict(outcome) for outcome in outcomes], indent=1))
     elif outcomes:
-        good = sum(outcome.ok for outcome in outcomes)
+        good = sum(outcome.ok for outcome in outcomes) - changed
         ui.conclusion(f"{good} of {len(outcomes)} boots passed")
-    return runner.status(outcomes)
+    return runner.status(outcomes) or (FAILED if changed else PASS)
 
 
 def explain(outcome: results.Outcome, repeat: str = "") -> None:

@@ -11,6 +11,9 @@ from collections.abc import Collection, Iterable
 
 from .. import paths, results, toml
 from ..results import Outcome
+from . import Finding
+
+MOST = 5                        # differences of a boot that are named
 
 _HEAD = """# SPDX-License-Identifier: GPL-2.0-only
 # Made by ./lab pin. How many parameters of a test case pass in a boot, how many of all
@@ -43,11 +46,17 @@ def answers(outcome: Outcome) -> set[str]:
     return set(map(" ".join, results.answers(outcome.ktap.splitlines())))
 
 
-def differences(outcome: Outcome) -> list[str]:
-    """In what the boot differs from what is pinned: a sentence each.
+def as_before(outcome: Outcome) -> Finding:
+    """Whether a good boot shows what is pinned of it.
 
     A case that no boot has pinned is new and no difference, nor are its answers.
     """
+    changed = _differences(outcome) if outcome.ok else []
+    return Finding(f"{outcome.cell} tests what it did before", changed and (
+        f"{'; '.join(changed[:MOST])} (if that is right: ./lab pin)") or "")
+
+
+def _differences(outcome):
     cell, pinned = outcome.cell, load()
     if cell not in pinned["skipped"]:
         return []

@@ -106,6 +106,17 @@ class Expected(Lab):
         self.pin()
         self.assertEqual(self.check(), (PASS, []))
 
+    def test_run(self):
+        """It holds boots against what is pinned as well, for machines of a fleet."""
+        self.console("one", answering("ok a", "ok b # SKIP why", "ok c # SKIP none"))
+        self.assertEqual(self.lab("run", "one", "two")[:2], (FAILED, [
+            "ok    one: 1 passed, 0 failed, 2 skipped",
+            "FAIL  one tests what it did before: dma_direct.b: 0 passed, 1 expected "
+            "(if that is right: ./lab pin)",
+            "ok    two: 2 passed, 0 failed, 1 skipped", "1 of 2 boots passed"]))
+        self.assertEqual(self.lab("run", "one", "--json")[0], FAILED)
+        self.assertEqual(self.lab("kunit", "one")[0], PASS)
+
     def pin(self, *argv):
         """(status, last line) of ./lab pin."""
         status, out, _ = self.lab("pin", *argv)
