@@ -99,12 +99,13 @@ def _report(booted, args, pinned=False):
     outcomes, changed = [], 0
     for outcome in booted:
         outcomes.append(outcome)
-        before = expected.as_before(outcome)
-        changed += pinned and before.failed
         if not args.json:
             ui.say(f"{'ok  ' if outcome.ok else 'FAIL'}  {outcome.cell}: {outcome}")
             explain(outcome)
-            if pinned and before.failed:
+        before = expected.as_before(outcome) if pinned else None
+        if before and before.failed:
+            changed += 1
+            if not args.json:
                 ui.say(str(before))
     if args.json:
         ui.say(json.dumps([dataclasses.asdict(outcome) for outcome in outcomes], indent=1))

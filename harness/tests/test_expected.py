@@ -150,6 +150,21 @@ class Expected(Lab):
         status, _, err = self.lab("pin", "nowhere")
         self.assertEqual((status, err), (USAGE, ["lab: nowhere is not a directory"]))
 
+    def test_pin_not_what_is_old_or_in_part(self):
+        """Neither a boot of another commit or tree, nor one of some suites."""
+        self.console("default", answering("ok a", "ok b"))
+        self.lab("run", "one", "--output", str(self.top / "there"))
+        saved = self.top / "there/one/outcome.json"
+        text = saved.read_text()
+        for now, old in (("commit of series", "another"), ('"suites": "x"', '"suites": "y"'),
+                         ('"tree": "series"', '"tree": "visited"')):
+            self.assertIn(now, text)
+            saved.write_text(text.replace(now, old))
+            self.assertTrue(self.pin(str(self.top / "there"))[1].startswith("pin: 0 boots"))
+        self.assertEqual(self.pinned(), PINNED)
+        saved.write_text(text)
+        self.assertTrue(self.pin(str(self.top / "there"))[1].startswith("pin: 1 boots"))
+
     def test_mistakes(self):
         """What is seen and said not to be, and what is neither."""
         self.console("default", answering("ok a", answers=ANSWERS.replace(" BOUNCE",
