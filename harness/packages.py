@@ -3,7 +3,7 @@
 
 import os
 import shutil
-from typing import Iterable
+from typing import Collection, Iterable
 
 from . import paths, process, ui
 from .model import ARCHES, COMPILERS, Cell, Kernel, Matrix
@@ -63,10 +63,12 @@ def memory() -> float:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / paths.GIB
 
 
-def jobs(cells: Iterable[Cell] = ()) -> int:
-    """How many of `cells` may boot side by side: one a CPU, if memory has room."""
+def jobs(cells: Collection[Cell] = ()) -> int:
+    """How many programs, or boots of `cells`, go side by side: one a CPU, and one more
+    boot, since a guest is idle for a third of its time; fewer if memory has no room."""
     largest = max((cell.mebibytes for cell in cells), default=1024)
-    return max(1, min(len(os.sched_getaffinity(0)), int(memory() * 1024) // largest))
+    most = len(os.sched_getaffinity(0)) + bool(cells)
+    return max(1, min(most, int(memory() * 1024) // largest))
 
 
 def missing(*groups: str) -> list[str]:

@@ -101,16 +101,21 @@ def has_mails(name: str) -> bool:
 
 # -- own work ----------------------------------------------------------------
 
-def _made(name, head):
-    """The commit at which the lab left branch `name`, which is at `head`."""
-    commit = resolve(f"refs/lab/made/{name}")
-    return commit or (None if has_mails(name) else head)
+def _heads(name):
+    """The commit that branch `name` is at, and that at which the lab left it; None if
+    there is none."""
+    refs = f"refs/heads/{name}", f"refs/lab/made/{name}"
+    out = _stock().is_dir() and git("for-each-ref", "--format=%(refname) %(objectname)",
+                                    *refs)
+    found = dict(line.split() for line in (out or "").splitlines())
+    head, made = map(found.get, refs)
+    return head, made or (None if has_mails(name) else head)
 
 
 def own_work(name: str) -> bool:
     """Whether the branch or the work tree `name` has what the lab did not make."""
-    head = resolve(f"refs/heads/{name}")
-    return bool(head) and (head != _made(name, head) or dirty(name))
+    head, made = _heads(name)
+    return bool(head) and (head != made or dirty(name))
 
 
 def _save(name):
@@ -185,8 +190,7 @@ def update(name: str, reset: bool = False) -> str:
     commit id of the branch.  Like tree() otherwise."""
     with paths.lock("trees"):
         if name == VISITED:
-            commit = resolve(f"refs/heads/{name}")
-            commit = commit and _made(name, commit)
+            _, commit = _heads(name)
             if not commit:
                 raise LabError(f"there is no tree {name!r} yet: ./lab bisect makes it",
                                USAGE)
@@ -221,8 +225,7 @@ def visit(commit: str, suites: bool = False) -> Path:
 def _settle(name, commit, reset=False):
     """Bring branch and work tree `name` to `commit`, which is what it is made of now,
     unless there is own work; returns the commit id of the branch."""
-    head: Any = resolve(f"refs/heads/{name}")
-    last, changed = _made(name, head), dirty(name)
+    (head, last), changed = _heads(name), dirty(name)
     own = changed or head not in (None, commit, last)
     ahead = own and not reset and commit in (head, last)
     mails = has_mails(name) and f"`./lab refresh {name}` writes it to the mails, "
@@ -450,8 +453,8 @@ def _am(series, parent, files, ref):
 def _aside(aside, parent, files):
     """A detached work tree at `parent` that holds only what the mails touch."""
     paths.remove(aside)
-    git("worktree", "prune")
-    git("worktree", "add", "--quiet", "--no-checkout", "--detach", aside, parent)
+    git("worktree", "add", "--quiet", "--force", "--no-checkout", "--detach", aside,
+        parent)
     wanted = set()
     for path in files:
         text = path.read_text(encoding="utf-8", errors="replace")

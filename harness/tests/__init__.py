@@ -109,15 +109,20 @@ class Sandbox(unittest.TestCase):
             (Path(where) / name).write_bytes(data)
 
     def made(self, name):
-        """The path of tree `name`, copied from the first test with the same mails."""
-        key = repr((name, self.history))
-        if key in _made:
-            shutil.copytree(_made[key], paths.cache(), symlinks=True, dirs_exist_ok=True)
-        else:
-            trees.tree(name)
-            _made[key] = Path(_scratch.name) / f"made{len(_made)}"
-            shutil.copytree(paths.cache(), _made[key], symlinks=True)
+        """The path of tree `name`."""
+        self.once(name, lambda: trees.tree(name))
         return paths.trees() / name
+
+    def once(self, key, make):
+        """Call `make`, or copy the files that it has made in the first test with the
+        same key and mails."""
+        key = repr((key, self.history))
+        if key in _made:
+            shutil.copytree(_made[key], self.top, symlinks=True, dirs_exist_ok=True)
+        else:
+            make()
+            _made[key] = Path(_scratch.name) / f"made{len(_made)}"
+            shutil.copytree(self.top, _made[key], symlinks=True)
 
 
 def hear_interrupts():

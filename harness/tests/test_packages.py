@@ -159,9 +159,10 @@ class Need(Sandbox):
         cells = [model.Cell("c", "", "k", memory=memory) for memory in ("512M", "5G")]
         self.assertEqual([cell.mebibytes for cell in cells], [512, 5120])
         with mock.patch("os.sched_getaffinity", return_value=range(4)):
-            for memory, jobs in ((1, 1), (11, 2), (100, 4)):
+            for memory, jobs, programs in ((1, 1, 1), (11, 2, 4), (100, 5, 4)):
                 with mock.patch.object(packages, "memory", return_value=memory):
                     self.assertEqual(packages.jobs(cells), jobs)
+                    self.assertEqual(packages.jobs(), programs)
 
 
 class Toml(Sandbox):

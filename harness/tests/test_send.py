@@ -65,9 +65,16 @@ class Send(Sandbox):
                     {MM: edited(HMM, 20, "zwei ä"), NEW: "n\n"}),
                    ("dma: three", {DMA: edited(edited(based, 20, "1"), 30, "3")}),
                    ("mm: four", {NEW: "vier ä\n"}))
-        self.where = self.made("series")
-        mails.refresh(SERIES)
+        self.where = paths.trees() / "series"
         self.cover = SERIES.path / model.COVER
+        self.once("send", self.prepare)
+        self.box = self.top / "box"
+        self.box.mkdir()
+
+    def prepare(self):
+        """What somebody has who is about to send."""
+        trees.tree("series")
+        mails.refresh(SERIES)
         text = self.cover.read_text()
         self.cover.write_text(text.replace("EDITME", "What it is for."))
         self.git("init", "-q", cwd=self.root)
@@ -76,8 +83,6 @@ class Send(Sandbox):
         self.config("user.email", "sender@example.org")
         for key, value in HABITS.items():
             self.config(f"sendemail.{key}", value)
-        self.box = self.top / "box"
-        self.box.mkdir()
 
     def git(self, *args, cwd=None, **kw):
         done = process.git(*args, cwd=cwd or self.where, check_status=1, **kw)
