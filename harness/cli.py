@@ -132,7 +132,8 @@ _TREE = _option("--tree", type=trees.known, default="series",
                 help="which kernel source (default: %(default)s)")
 _RUN = (
     _option("-j", "--jobs", type=positive, metavar="N",
-            help="boots side by side (default: one more than CPUs, if memory has room)"),
+            help="boots side by side, fewer of guests with several CPUs (default: one "
+            "more than CPUs, if memory has room)"),
     _option("--dry-run", action="store_true", help="say what would be done"))
 _REPEAT = _option("--repeat", type=positive, default=1, metavar="N",
                   help="boot each cell N times")

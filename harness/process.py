@@ -73,6 +73,32 @@ def pool(threads: int) -> Iterator[concurrent.futures.Executor]:
             raise
 
 
+class Places:
+    """So many places: whoever wants several waits for them, and nobody gets ahead."""
+
+    def __init__(self, number: int) -> None:
+        self.number = self.free = number
+        self.waiting: list = []
+        self.changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def take(self, wanted: int) -> Iterator[None]:
+        """Have that many of them, or all."""
+        wanted, me = min(wanted, self.number), object()
+        with self.changed:
+            self.waiting.append(me)
+            self.changed.wait_for(lambda: self.waiting[0] is me and self.free >= wanted)
+            self.waiting.remove(me)
+            self.free -= wanted
+            self.changed.notify_all()
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.free += wanted
+                self.changed.notify_all()
+
+
 def last_line(text):
     """The line of `text` that says most about a failure, or ''."""
     lines = [line.strip() for line in text.splitlines()]

@@ -99,21 +99,26 @@ def run(plan: model.Matrix, jobs: Iterable[Job], options: Options,
              for tree in dict.fromkeys(job.tree for job in jobs)}
     top = directory or results.new_run()
     count = options.jobs or packages.jobs([job.cell for job in jobs])
+    places = process.Places(count)
     with process.pool(count) as pool:
         waiting = [pool.submit(_boot, job, built[job.tree][job.cell.kernel],
-                               top / job.name, options, (number, len(jobs)))
+                               top / job.name, options, (number, len(jobs)), places)
                    for number, job in enumerate(jobs, 1)]
         for future in waiting:
             yield future.result()
 
 
 def _boot(job: Job, built: Union[kernel.Build, LabError], directory: Path,
-          options: Options, count: tuple) -> results.Outcome:
-    """The Outcome of a job, whatever comes between."""
+          options: Options, count: tuple, places: process.Places) -> results.Outcome:
+    """The Outcome of a job, whatever comes between.
+
+    A guest with several CPUs takes the place of as many boots: its spinlocks go to the
+    CPU that waited longest, so all of them wait until this machine runs that one.
+    """
     try:
         if isinstance(built, LabError):
             raise built
-        with ui.step(f"boot {job.name}", *count):
+        with places.take(job.cell.cpus), ui.step(f"boot {job.name}", *count):
             return boots.boot(job.cell, built, directory)
     except LabError as err:
         if not options.keep_going:

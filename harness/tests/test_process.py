@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+import unittest
 from pathlib import Path
 from unittest import mock
 
@@ -214,3 +216,23 @@ class Paths(Sandbox):
             fcntl.flock(held, fcntl.LOCK_EX)
             child = self.waits("another process")
         self.assertEqual(child.communicate(timeout=10)[0], "held\n")
+
+
+class Places(unittest.TestCase):
+    def test_nobody_gets_ahead(self):
+        """Who wants few waits for who wants many, and came before."""
+        places, order = process.Places(2), []
+
+        def take(wanted):
+            with places.take(wanted):
+                order.append(wanted)
+
+        with places.take(1):
+            threads = [threading.Thread(target=take, args=[wanted]) for wanted in (5, 1)]
+            for number, thread in enumerate(threads, 1):
+                thread.start()
+                self.assertTrue(until(lambda: len(places.waiting) == number))
+            self.assertEqual(order, [])
+        for thread in threads:
+            thread.join()
+        self.assertEqual(order, [5, 1])

@@ -47,6 +47,17 @@ class Run(Lab):
             for name in ("one", "three"):
                 (self.top / f"here.{name}").unlink()
 
+    def test_guests_with_several_cpus(self):
+        """One after the other where there are no CPUs for both."""
+        path = self.root / "matrix.toml"
+        path.write_text(self.MATRIX.replace("suites =", "cpus = 3\nsuites ="))
+        alone = f"{self.top}/alone"
+        for name in ("one", "three"):
+            self.console(name, ktap("ok a"), f"mkdir {alone} && sleep 0.3 && rmdir {alone}")
+        for cpus, status in ((range(2), PASS), (range(5), BOOT)):
+            with mock.patch("os.sched_getaffinity", return_value=cpus):
+                self.assertEqual(self.lab("boot", "one", "three", "two")[0], status)
+
     def test_order_is_that_of_the_jobs(self):
         self.console("one", ktap("ok a"), "sleep 0.2")
         for jobs in (1, 3):
