@@ -55,7 +55,8 @@ class Run(Lab):
         for name in ("one", "three"):
             self.console(name, ktap("ok a"), f"mkdir {alone} && sleep 0.3 && rmdir {alone}")
         for cpus, status in ((range(2), PASS), (range(5), BOOT)):
-            with mock.patch("os.sched_getaffinity", return_value=cpus):
+            with mock.patch("os.sched_getaffinity", return_value=cpus), \
+                    mock.patch.object(packages, "memory", return_value=100):
                 self.assertEqual(self.lab("boot", "one", "three", "two")[0], status)
 
     def test_order_is_that_of_the_jobs(self):
